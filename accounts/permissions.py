@@ -1,0 +1,71 @@
+"""What a person or token may do: the only place where roles are compared (SPEC section 13)."""
+
+from enum import Enum
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from accounts.models import ApiToken, Membership, Role, Team, User
+
+RANK = {role: rank for rank, role in enumerate(Role.values)}
+
+
+class Right(Enum):
+    """Each right names the lowest role that has it."""
+
+    READ = Role.VIEWER
+    OPERATE = Role.OPERATOR  # start, cancel, resend, retry, import, approve
+    BUILD = Role.BUILDER  # edit and publish spinners and workflows, secrets by name
+    ADMINISTER = Role.ADMIN  # members, plan, tokens, agents, settings
+
+
+class Actor:
+    """Whoever acts: a user, a token or Spindle itself; `name` outlives the account."""
+
+    def __init__(self, *, user: User | None = None, token: ApiToken | None = None, name: str = ""):
+        self.user = user
+        self.token = token
+        self.name = name or (user.display_name if user else token.name if token else "Spindle")
+
+    @property
+    def source(self) -> str:
+        return "portal" if self.user else "api" if self.token else "system"
+
+
+SYSTEM = Actor(name="Spindle")
+
+
+def role_in(actor: Actor | User, team_id: int) -> str | None:
+    """The actor's role in the team, or None for an outsider. One query for a user."""
+    if isinstance(actor, Actor) and actor.token:
+        return actor.token.role if actor.token.team_id == team_id else None
+    user = actor.user if isinstance(actor, Actor) else actor
+    if user is None or not user.is_authenticated or not user.is_active:
+        return None
+    return (
+        Membership.objects.filter(team_id=team_id, user_id=user.pk)
+        .values_list("role", flat=True)
+        .first()
+    )
+
+
+def allows(role: str | None, right: Right) -> bool:
+    return role is not None and RANK[role] >= RANK[right.value]
+
+
+def rights_of(role: str | None) -> dict[str, bool]:
+    """Flags for templates: {"can_read": …, "can_operate": …, "can_build": …, "can_administer": …}."""
+    return {f"can_{right.name.lower()}": allows(role, right) for right in Right}
+
+
+def require(actor: Actor | User, team: Team | int, right: Right) -> str:
+    """The actor's role; Http404 for an outsider, PermissionDenied for a member without the right."""
+    role = role_in(actor, team if isinstance(team, int) else team.pk)
+    if role is None:
+        raise Http404("Not found.")
+    if not allows(role, right):
+        raise PermissionDenied(
+            f"This needs the role {Role(right.value).label} or higher; "
+            f"yours is {Role(role).label}. Ask a team admin."
+        )
+    return role

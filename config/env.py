@@ -1,0 +1,52 @@
+"""Settings from the environment, with an error that names the variable and what it should be."""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default).strip()
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """`name` as a yes/no; raises ImproperlyConfigured for any other word."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    value = raw.strip().lower()
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} should be 1 or 0 (yes or no), not {raw!r}.")
+
+
+def number(name: str, default: int, *, lowest: int = 0, highest: int | None = None) -> int:
+    raw = os.environ.get(name)
+    if raw is None or not raw.strip():
+        return default
+    limits = f"from {lowest}" + (f" to {highest}" if highest is not None else " up")
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} should be a whole number {limits}, not {raw!r}."
+        ) from None
+    if value < lowest or (highest is not None and value > highest):
+        raise ImproperlyConfigured(f"{name} should be a whole number {limits}, not {raw!r}.")
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def folder(name: str, default: Path) -> Path:
+    raw = text(name)
+    return Path(raw).expanduser().resolve() if raw else default

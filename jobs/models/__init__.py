@@ -1,0 +1,22 @@
+from jobs.models.agents import Agent, Worker
+from jobs.models.batches import Batch
+from jobs.models.catalogue import JobType
+from jobs.models.events import JobEvent, LateReport
+from jobs.models.jobs import Job
+from jobs.models.records import Record
+from jobs.models.stats import DurationRange, RecordMinute, StepCount, StepMinute
+
+__all__ = [
+    "Agent",
+    "Batch",
+    "DurationRange",
+    "Job",
+    "JobEvent",
+    "JobType",
+    "LateReport",
+    "Record",
+    "RecordMinute",
+    "StepCount",
+    "StepMinute",
+    "Worker",
+]

@@ -1,0 +1,145 @@
+"""The cast: one team with every role, and an outsider in another team."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Membership, Role, Team, User
+from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
+
+
+@pytest.fixture(autouse=True)
+def in_memory_layer(settings: Any, request: pytest.FixtureRequest) -> None:
+    """Tests inside one process need no layer between processes."""
+    if "processes" in request.keywords or "browser" in request.keywords:
+        return
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return Team.objects.create(name="Northwind", slug="northwind")
+
+
+@pytest.fixture
+def other_team(db: None) -> Team:
+    return Team.objects.create(name="Southwind", slug="southwind")
+
+
+@pytest.fixture
+def project(team: Team) -> Project:
+    return Project.objects.create(team=team, name="Spring re-engagement", slug="spring")
+
+
+@pytest.fixture
+def other_project(other_team: Team) -> Project:
+    return Project.objects.create(team=other_team, name="Elsewhere", slug="elsewhere")
+
+
+def _member(team: Team, role: str, name: str) -> User:
+    user = User.objects.create_user(
+        f"{name.split()[0].lower()}@example.com", "long-pass-phrase", name=name
+    )
+    Membership.objects.create(team=team, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def admin_member(team: Team) -> User:
+    return _member(team, Role.ADMIN, "Ada Admin")
+
+
+@pytest.fixture
+def builder(team: Team) -> User:
+    return _member(team, Role.BUILDER, "Bo Builder")
+
+
+@pytest.fixture
+def operator(team: Team) -> User:
+    return _member(team, Role.OPERATOR, "Olu Operator")
+
+
+@pytest.fixture
+def viewer(team: Team) -> User:
+    return _member(team, Role.VIEWER, "Vera Viewer")
+
+
+@pytest.fixture
+def outsider(other_team: Team) -> User:
+    """Has every right, but in another team."""
+    return _member(other_team, Role.ADMIN, "Otto Outsider")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return User.objects.create_superuser("staff@example.com", "long-pass-phrase", name="Staff")
+
+
+@pytest.fixture
+def as_user() -> Callable[[User], Client]:
+    """A signed-in test client: `as_user(viewer).get(url)`."""
+
+    def sign_in(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def make_contacts(project: Project) -> Callable[..., list[Contact]]:
+    """`make_contacts(5)`: contacts c-1 … c-5 with names, e-mails and phones."""
+
+    def make(count: int, **fields: Any) -> list[Contact]:
+        target = fields.pop("project", project)
+        start = target.contacts.count() + 1
+        return Contact.objects.bulk_create(
+            Contact(
+                project=target, external_id=f"c-{n}", name=f"Contact {n}",
+                email=f"c{n}@example.com", phone=f"+4670000{n:04d}",
+                search_text=f"contact {n} c{n}@example.com c-{n}",
+                **{"attributes": {"plan": "pro" if n % 2 else "free"}, **fields},
+            )
+            for n in range(start, start + count)
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_spinner(project: Project) -> Callable[..., Pipeline]:
+    """`make_spinner(steps=[…])`: a published spinner; `publish=False` leaves a draft."""
+
+    def make(steps: list[dict[str, Any]] | None = None, **fields: Any) -> Pipeline:
+        publish = fields.pop("publish", True)
+        definition = {"steps": steps if steps is not None else SIMPLE_STEPS}
+        target = fields.pop("project", project)
+        pipeline = Pipeline.objects.create(
+            **{
+                "team": target.team, "project": target, "kind": PipelineKind.SPINNER,
+                "name": "Renewal reminder", "slug": "renewal-reminder",
+                "job_type_slug": "spinner", "draft": definition, **fields,
+            }
+        )  # fmt: skip
+        if publish:
+            version = PipelineVersion.objects.create(
+                pipeline=pipeline, number=1, definition=definition, published_by_name="Bo Builder"
+            )
+            pipeline.current_version = version
+            pipeline.save(update_fields=["current_version"])
+        return pipeline
+
+    return make
+
+
+SIMPLE_STEPS: list[dict[str, Any]] = [
+    {
+        "name": "compose",
+        "kind": "template",
+        "config": {"field": "message", "template": "Hi {{ contact.first_name }}"},
+    },
+    {"name": "record-outcome", "kind": "outcome", "config": {"outcome": "composed"}},
+]
