@@ -44,7 +44,7 @@ class Project(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("projects:jobs", args=[self.slug])
+        return reverse("jobs:runs", args=[self.slug])
 
 
 class Tag(models.Model):
