@@ -1,6 +1,6 @@
 """One contact's passage through a pipeline, and its journey."""
 
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -8,15 +8,9 @@ from django.db.models import Q
 from accounts.models import Team
 from jobs.models.batches import Batch
 from jobs.models.jobs import Job
+from jobs.querysets.records import RecordQuerySet
 from jobs.statuses import RecordStatus
-from projects.models import Contact, Project
-
-
-class RecordQuerySet(models.QuerySet["Record"]):
-    def visible_to(self, user: object) -> Self:
-        if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", False):
-            return self.none()
-        return self.filter(team__memberships__user=user)
+from projects.models import Contact, Pipeline, Project
 
 
 class Record(models.Model):
@@ -33,6 +27,10 @@ class Record(models.Model):
     job = models.ForeignKey(Job, models.CASCADE, related_name="records")
     team = models.ForeignKey(Team, models.CASCADE, related_name="+")
     project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    # The job's, kept here so that one spinner's records can be paged by an index of their own.
+    pipeline = models.ForeignKey(
+        Pipeline, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
     batch = models.ForeignKey(Batch, models.SET_NULL, null=True, related_name="records")
     contact = models.ForeignKey(
         Contact, models.SET_NULL, null=True, blank=True, related_name="records"
@@ -92,6 +90,22 @@ class Record(models.Model):
                 fields=["project", "cause", "-id"],
                 condition=Q(status="failed"),
                 name="record_failed_cause",
+            ),
+            models.Index(fields=["pipeline", "-id"], name="record_pipeline"),
+            models.Index(
+                fields=["project", "outcome", "-id"],
+                condition=~Q(outcome=""),
+                name="record_outcome",
+            ),
+            models.Index(
+                fields=["project", "-completed_at", "-id"],
+                condition=Q(completed_at__isnull=False),
+                name="record_ended",
+            ),
+            models.Index(
+                fields=["project", "error_step", "-id"],
+                condition=Q(error_step__gt=0),
+                name="record_stopped_at",
             ),
         ]
 
