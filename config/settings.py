@@ -171,6 +171,13 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 MEDIA_ROOT = DATA_DIR / "uploads"
+SPINDLE_MAX_UPLOAD_MB = env.number("SPINDLE_MAX_UPLOAD_MB", 200, lowest=1)
+SPINDLE_MAX_IMPORT_ROWS = env.number("SPINDLE_MAX_IMPORT_ROWS", 2_000_000, lowest=1)
+FILE_UPLOAD_HANDLERS = [
+    "config.uploads.LimitedUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024

@@ -62,8 +62,9 @@ class Tag(models.Model):
 class Contact(models.Model):
     """One person or thing a spinner runs over.
 
-    Identity within a project: `external_id` where it is given, else `email` (lower case).
-    `search_text` is the lower-case text the list searches (name, e-mail, phone, external id).
+    Identity within a project: `external_id` where it is given, else `email` (lower case), else
+    `phone`. `search_text` is the lower-case text the list searches (name, e-mail, phone, external
+    id). `last_import` is the import whose file last named this contact, changed or not.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="contacts")
@@ -74,6 +75,15 @@ class Contact(models.Model):
     attributes = models.JSONField(default=dict, blank=True)
     search_text = models.TextField(blank=True, editable=False)
     tags = models.ManyToManyField(Tag, blank=True, related_name="contacts")
+    last_import = models.ForeignKey(
+        "projects.ContactImport",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="contacts",
+        db_index=False,
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -89,10 +99,20 @@ class Contact(models.Model):
                 condition=Q(external_id="") & ~Q(email=""),
                 name="contact_email_once_without_external_id",
             ),
+            models.UniqueConstraint(
+                fields=["project", "phone"],
+                condition=Q(external_id="", email="") & ~Q(phone=""),
+                name="contact_phone_once_without_more",
+            ),
         ]
         indexes = [
             models.Index(fields=["project", "id"], name="contact_project_id"),
             models.Index(fields=["project", "email"], name="contact_project_email"),
+            models.Index(
+                fields=["last_import", "id"],
+                condition=Q(last_import__isnull=False),
+                name="contact_last_import",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -238,3 +258,26 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+from projects.contacts.models import (  # noqa: E402  its models name those above
+    ContactImport,
+    ContactImportProblem,
+    SavedFilter,
+)
+
+__all__ = [
+    "Contact",
+    "ContactImport",
+    "ContactImportProblem",
+    "Pipeline",
+    "PipelineKind",
+    "PipelineQuerySet",
+    "PipelineVersion",
+    "Project",
+    "ProjectQuerySet",
+    "SavedFilter",
+    "Secret",
+    "Tag",
+    "secret_name_validator",
+]
