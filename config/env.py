@@ -47,6 +47,16 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def numbers(name: str, default: str = "") -> frozenset[int]:
+    """A comma-separated list of whole numbers."""
+    try:
+        return frozenset(int(word) for word in words(name, default))
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} should be numbers with commas between them, not {text(name)!r}."
+        ) from None
+
+
 def folder(name: str, default: Path) -> Path:
     raw = text(name)
     return Path(raw).expanduser().resolve() if raw else default

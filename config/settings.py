@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "accounts",
     "projects",
     "jobs",
+    *env.words("SPINDLE_APPS"),  # a team's own Django apps, with steps written in Python
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -154,6 +155,25 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "base-uri": ["'none'"],
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
+    },
+}
+
+# --- Steps (docs/steps.md) ---------------------------------------------------------------------
+SECRETS_KEYS = env.words("SPINDLE_SECRETS_KEYS")
+# Hosts, or host:port, that steps may call although they are not public.
+INTERNAL_HOSTS = env.words("SPINDLE_INTERNAL_HOSTS")
+HTTP_PORTS = env.numbers("SPINDLE_HTTP_PORTS", "80,443,8080,8443")
+# The model an AI step uses for each effort unless it names its own.
+AI_MODELS = {
+    "anthropic": {
+        "max": env.text("SPINDLE_AI_MODEL_MAX", "claude-opus-4-1"),
+        "high": env.text("SPINDLE_AI_MODEL_HIGH", "claude-opus-4-1"),
+        "medium": env.text("SPINDLE_AI_MODEL_MEDIUM", "claude-haiku-4-5"),
+    },
+    "openai": {
+        "max": env.text("SPINDLE_OPENAI_MODEL_MAX", "gpt-5"),
+        "high": env.text("SPINDLE_OPENAI_MODEL_HIGH", "gpt-5"),
+        "medium": env.text("SPINDLE_OPENAI_MODEL_MEDIUM", "gpt-5-mini"),
     },
 }
 
