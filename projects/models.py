@@ -205,9 +205,40 @@ class Pipeline(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return self.url_of()
+
+    def url_of(self, page: str = "", *extra: object) -> str:
+        """The address of one of its pages: edit, history, version, … (projects/urls.py)."""
+        owner = self.project or self.team
+        name = f"projects:{self.kind}_{page}" if page else f"projects:{self.kind}"
+        return reverse(name, args=[owner.slug, self.slug, *extra])
+
+    @property
+    def is_spinner(self) -> bool:
+        return self.kind == PipelineKind.SPINNER
+
+    @property
+    def draft_differs(self) -> bool:
+        """Whether there is something to publish. Reads `current_version`: select it with the row."""
+        return self.current_version is None or self.current_version.definition != self.draft
+
+
+class VersionIsFixed(Exception):
+    """A published version was about to be changed; publish a new one instead."""
+
+
+class PipelineVersionQuerySet(models.QuerySet["PipelineVersion"]):
+    def update(self, **fields: Any) -> int:
+        if fields.keys() & PipelineVersion.FIXED_FIELDS:
+            raise VersionIsFixed("A published version never changes. Publish a new one.")
+        return super().update(**fields)
+
 
 class PipelineVersion(models.Model):
     """What was published: never changed afterwards. A job keeps the version it began with."""
+
+    FIXED_FIELDS = frozenset({"pipeline", "pipeline_id", "number", "definition", "published_at"})
 
     pipeline = models.ForeignKey(Pipeline, models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -219,6 +250,8 @@ class PipelineVersion(models.Model):
     published_by_name = models.CharField(max_length=150, blank=True)
     published_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = PipelineVersionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-number"]
         constraints = [
@@ -227,6 +260,11 @@ class PipelineVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pipeline} v{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise VersionIsFixed(f"{self} is published and never changes. Publish a new version.")
+        super().save(*args, **kwargs)
 
     @property
     def steps(self) -> list[dict[str, Any]]:

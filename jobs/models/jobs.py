@@ -129,6 +129,7 @@ class Job(models.Model):
             models.Index(fields=["team", "agent_name", "-id"], name="job_team_agent"),
             models.Index(fields=["team", "ticket_key", "-id"], name="job_team_ticket"),
             models.Index(fields=["project", "kind", "-id"], name="job_project_kind"),
+            models.Index(fields=["pipeline", "-id"], name="job_pipeline_recent"),
             models.Index(
                 fields=["team", "id"],
                 condition=Q(status__in=["pending", "running", "waiting"]),
