@@ -1,5 +1,6 @@
 from jobs.models.agents import Agent, Worker
 from jobs.models.batches import Batch
+from jobs.models.bulk import BulkAction, BulkActionItem
 from jobs.models.catalogue import JobType
 from jobs.models.events import JobEvent, LateReport
 from jobs.models.jobs import Job
@@ -9,6 +10,8 @@ from jobs.models.stats import DurationRange, RecordMinute, StepCount, StepMinute
 __all__ = [
     "Agent",
     "Batch",
+    "BulkAction",
+    "BulkActionItem",
     "DurationRange",
     "Job",
     "JobEvent",

@@ -1,7 +1,7 @@
 """One execution of a spinner, a workflow, or work another program reports."""
 
 import uuid
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import Team
 from jobs.models.agents import Agent
 from jobs.models.catalogue import JobType
+from jobs.querysets.jobs import TICKET_NUMBER, JobQuerySet
 from jobs.statuses import ACTIVE_JOB_STATUSES, FINAL_JOB_STATUSES, Effort, JobStatus
 from projects.models import Pipeline, PipelineVersion, Project
 
@@ -22,16 +23,6 @@ class JobKind(models.TextChoices):
     BUILD = "build", "Build"  # reported by another program
     RUN = "run", "Server run"  # reported by another program
     TASK = "task", "Tracked task"  # a Celery task of the team's own
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    def visible_to(self, user: object) -> Self:
-        if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", False):
-            return self.none()
-        return self.filter(team__memberships__user=user)
-
-    def active(self) -> Self:
-        return self.filter(status__in=ACTIVE_JOB_STATUSES)
 
 
 class Job(models.Model):
@@ -128,6 +119,16 @@ class Job(models.Model):
             models.Index(fields=["team", "workflow_slug", "-id"], name="job_team_workflow"),
             models.Index(fields=["team", "agent_name", "-id"], name="job_team_agent"),
             models.Index(fields=["team", "ticket_key", "-id"], name="job_team_ticket"),
+            # Prefixes in any collation (on PostgreSQL); the number alone: "329" finds SCRUM-329.
+            models.Index(
+                fields=["team", "ticket_key"],
+                opclasses=["int8_ops", "varchar_pattern_ops"],
+                condition=~Q(ticket_key=""),
+                name="job_ticket_prefix",
+            ),
+            models.Index(
+                F("team"), TICKET_NUMBER, condition=~Q(ticket_key=""), name="job_ticket_number"
+            ),
             models.Index(fields=["project", "kind", "-id"], name="job_project_kind"),
             models.Index(fields=["pipeline", "-id"], name="job_pipeline_recent"),
             models.Index(

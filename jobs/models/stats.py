@@ -84,6 +84,8 @@ class DurationRange(models.Model):
     high_seconds = models.FloatField()
     # For spinners: seconds a record, so that a run of another size can be foretold.
     record_seconds = models.FloatField(null=True, blank=True)
+    record_low_seconds = models.FloatField(null=True, blank=True)
+    record_high_seconds = models.FloatField(null=True, blank=True)
     corrected_count = models.PositiveIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -1,0 +1,92 @@
+"""What jobs can be filtered by, on the Jobs page, in exports, bulk actions and over the API."""
+
+from datetime import datetime
+from typing import Any
+
+import django_filters as filters
+from django.db.models import QuerySet
+from django.forms import DateTimeInput
+from django.utils import timezone
+
+from jobs import usual
+from jobs.models import Job
+from jobs.models.jobs import JobKind
+from jobs.querysets.jobs import JobQuerySet
+from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
+
+STATUS_CHOICES = [*JobStatus.choices, ("active", "Active")]
+# Long texts cannot match a key and would only cost the database time.
+LONGEST_SEARCH = 60
+
+
+def filter_status(queryset: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
+    if value == "active":
+        return queryset.filter(status__in=ACTIVE_JOB_STATUSES)
+    if value in ACTIVE_JOB_STATUSES:
+        # Both conditions: the small index of active jobs holds these few rows.
+        return queryset.filter(status__in=ACTIVE_JOB_STATUSES, status=value)
+    return queryset.filter(status=value)
+
+
+class JobFilterSet(filters.FilterSet):
+    """Every key of the page's address except the cursor. Each filter alone has an index."""
+
+    status = filters.ChoiceFilter(choices=STATUS_CHOICES, method=filter_status, label="Status")
+    ticket = filters.CharFilter(method="filter_ticket", label="Ticket", max_length=LONGEST_SEARCH)
+    workflow = filters.CharFilter(field_name="workflow_slug", label="Workflow")
+    agent = filters.CharFilter(field_name="agent_name", label="Agent")
+    effort = filters.ChoiceFilter(field_name="effort_level", choices=Effort.choices, label="Effort")
+    project = filters.CharFilter(field_name="project__slug", label="Project")
+    kind = filters.ChoiceFilter(choices=JobKind.choices, label="Kind")
+    bulk = filters.NumberFilter(
+        field_name="bulk_items__bulk_action_id", label="Bulk action", min_value=1
+    )
+    stalled = filters.BooleanFilter(method="filter_stalled", label="May be stalled")
+    created_from = filters.DateTimeFilter(
+        field_name="created_at", lookup_expr="gte", label="Created from",
+        widget=DateTimeInput(attrs={"type": "datetime-local"}),
+    )  # fmt: skip
+    created_to = filters.DateTimeFilter(
+        field_name="created_at", lookup_expr="lt", label="Created before",
+        widget=DateTimeInput(attrs={"type": "datetime-local"}),
+    )  # fmt: skip
+    ended_from = filters.DateTimeFilter(
+        field_name="completed_at", lookup_expr="gte", label="Ended from",
+        widget=DateTimeInput(attrs={"type": "datetime-local"}),
+    )  # fmt: skip
+    ended_to = filters.DateTimeFilter(
+        field_name="completed_at", lookup_expr="lt", label="Ended before",
+        widget=DateTimeInput(attrs={"type": "datetime-local"}),
+    )  # fmt: skip
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
+
+    def filter_ticket(self, queryset: JobQuerySet, _name: str, value: str) -> QuerySet[Job]:
+        return queryset.with_ticket(value)
+
+    def filter_stalled(self, queryset: QuerySet[Job], _name: str, value: bool) -> QuerySet[Job]:  # noqa: FBT001 -- django-filter's signature
+        running = queryset.filter(status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING)
+        stalled = usual.stalled_ids(running)
+        return queryset.filter(pk__in=stalled) if value else queryset.exclude(pk__in=stalled)
+
+    def active(self) -> list[tuple[str, str, str]]:
+        """(parameter, label, value in words) of every filter that is on."""
+        if not self.form.is_valid():
+            return []
+        cleaned = self.form.cleaned_data
+        return [
+            (name, str(self.filters[name].label), _said(name, cleaned[name]))
+            for name in self.filters
+            if cleaned.get(name) not in (None, "")
+        ]
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{timezone.localtime(value):%d %b %Y, %H:%M %Z}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    labels = {"status": STATUS_CHOICES, "effort": Effort.choices, "kind": JobKind.choices}
+    return str(dict(labels.get(name, [])).get(value, value))

@@ -1,0 +1,147 @@
+"""One job as a row of a list says it: every text made once, so that the template only prints."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from accounts.permissions import Right, allows
+from jobs import usual
+from jobs.models import Job
+from jobs.models.jobs import JobKind
+from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
+
+ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
+RESENDABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+STATUS_WORDS: dict[str, str] = dict(JobStatus.choices)
+EFFORT_WORDS: dict[str, str] = dict(Effort.choices)
+
+
+@dataclass(slots=True)
+class JobRow:
+    """`action` is "cancel", "resend", "resended" or "" where the user may do nothing."""
+
+    id: int
+    title: str
+    ticket: str
+    effort: str
+    progress: str
+    length: str
+    ticks_from: str
+    agent: str
+    initials: str
+    status: str
+    word: str
+    note: str
+    at: str
+    at_words: str
+    ago: str
+    action: str
+    is_open: bool
+    version: int
+
+
+def title_case(slug: str) -> str:
+    """ "se-rca-fix" and "se_rca_fix" → "SE Rca Fix"."""
+    words = slug.replace("_", " ").replace("-", " ").split()
+    return " ".join(
+        word.upper() if word.lower() in ABBREVIATIONS else word[:1].upper() + word[1:]
+        for word in words
+    )
+
+
+def length_words(seconds: float) -> str:
+    """391 → "6m 31s", 48 → "48s", 0.412 → "412ms", 7384 → "2h 03m"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def ago_words(seconds: float) -> str:
+    if seconds < 60:
+        return "just now" if seconds < 5 else f"{int(seconds)}s ago"
+    for size, unit in ((60, "m"), (3600, "h"), (86400, "d")):
+        if seconds < size * (60 if unit == "m" else 24 if unit == "h" else 365):
+            return f"{int(seconds // size)}{unit} ago"
+    return f"{int(seconds // (365 * 86400))}y ago"
+
+
+def progress_words(job: Job) -> str:
+    if job.kind == JobKind.SPINNER:
+        return f"{job.finished_count:,} of {job.total_count:,} contacts"
+    if not job.step_count:
+        return ""
+    noun = "step" if job.step_count == 1 else "steps"
+    return f"{min(job.current_step, job.step_count)} of {job.step_count} {noun}"
+
+
+def action_for(job: Job, *, may_operate: bool, is_resent: bool) -> str:
+    if not may_operate:
+        return ""
+    if job.status in ACTIVE_JOB_STATUSES:
+        return "" if job.cancel_requested_at else "cancel"
+    if job.status in RESENDABLE:
+        return "resended" if is_resent else "resend"
+    return ""
+
+
+def status_word(job: Job) -> str:
+    if job.is_cancelling:
+        return "Stopping server…" if job.kind == JobKind.RUN else "Cancelling…"
+    return STATUS_WORDS[job.status]
+
+
+def rows_of(
+    jobs: Iterable[Job], roles: dict[int, str], now: datetime | None = None
+) -> list[JobRow]:
+    """At most three queries however many jobs: which were resent, and what is usual."""
+    jobs = list(jobs)
+    now = now or timezone.now()
+    ended = [job.pk for job in jobs if job.status in RESENDABLE]
+    resent = Job.objects.all().resent_ids(ended) if ended else set()
+    running = [job for job in jobs if job.status == JobStatus.RUNNING]
+    ranges = usual.usual_ranges(running) if running else {}
+    stalled = {
+        job.pk for job in running
+        if job.pk in ranges and usual.is_stalled(job, ranges[job.pk], now=now)
+    }  # fmt: skip
+    operable = {team for team, role in roles.items() if allows(role, Right.OPERATE)}
+    zone = timezone.get_current_timezone()
+    return [_row(job, now, zone, operable, resent, stalled) for job in jobs]
+
+
+def _row(  # type: ignore[no-untyped-def]
+    job: Job, now: datetime, zone, operable: Collection[int], resent: set[int], stalled: set[int]
+) -> JobRow:
+    started = job.started_at
+    shown = started or job.created_at
+    length = ticks_from = ""
+    if started is not None:
+        length = length_words(max(((job.completed_at or now) - started).total_seconds(), 0))
+        if job.status in ACTIVE_JOB_STATUSES:
+            ticks_from = f"{started.timestamp() * 1000:.0f}"
+    return JobRow(
+        id=job.pk,
+        title=title_case(job.workflow_slug or job.label),
+        ticket=job.ticket_key,
+        effort=EFFORT_WORDS.get(job.effort_level, ""),
+        progress=progress_words(job),
+        length=length,
+        ticks_from=ticks_from,
+        agent=job.agent_name,
+        initials=job.agent_name[:2].upper(),
+        status=job.status,
+        word=status_word(job),
+        note="may be stalled" if job.pk in stalled else "",
+        at=shown.isoformat(),
+        at_words=f"{shown.astimezone(zone):%d %b %Y, %H:%M:%S %Z}",
+        ago=ago_words((now - shown).total_seconds()),
+        action=action_for(job, may_operate=job.team_id in operable, is_resent=job.pk in resent),
+        is_open=job.status in ACTIVE_JOB_STATUSES,
+        version=job.event_count,
+    )

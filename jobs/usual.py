@@ -1,0 +1,190 @@
+"""How long a pipeline's jobs usually take, learned from the last completed ones (SPEC section 9).
+
+A workflow's range is p10 to p90 of whole lengths. A spinner's runs differ in size, so theirs is
+p10 to p90 of seconds a record, times the run's records. Corrected jobs are left out; their number
+is kept beside the range. Until there are enough, the catalogue's range of the job type holds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from jobs.models import DurationRange, Job, JobType
+from jobs.models.jobs import JobKind
+from jobs.statuses import JobStatus
+
+SAMPLE = 100
+ENOUGH = 5
+STALLED_FACTOR = 2
+# A flood of one-contact runs settles many times a second; what is usual changes slowly.
+LEARN_AGAIN_AFTER = timedelta(seconds=10)
+MOST_RUNNING = 2_000
+
+
+@dataclass(slots=True, frozen=True)
+class Range:
+    """Seconds; `sample_count` is 0 where the catalogue speaks."""
+
+    low_seconds: float
+    high_seconds: float
+    sample_count: int = 0
+    corrected_count: int = 0
+
+    def times(self, factor: float) -> "Range":
+        return Range(
+            self.low_seconds * factor, self.high_seconds * factor, self.sample_count,
+            self.corrected_count,
+        )  # fmt: skip
+
+    @property
+    def words(self) -> str:
+        """ "2–4 min", "30 s–5 min", "45 s": as short as it can be said."""
+        if self.high_seconds < 1:
+            return "under 1 s"
+        (low, low_unit), (high, high_unit) = _said(self.low_seconds), _said(self.high_seconds)
+        if low_unit != high_unit:
+            return f"{low} {low_unit}–{high} {high_unit}"
+        return f"{high} {high_unit}" if low == high else f"{low}–{high} {high_unit}"
+
+
+def _said(seconds: float) -> tuple[str, str]:
+    size, unit = (3600, "h") if seconds >= 5400 else (60, "min") if seconds >= 120 else (1, "s")
+    value = seconds / size
+    if unit != "s" and value < 10 and round(value, 1) != round(value):
+        return f"{value:.1f}", unit
+    return (f"{value:.0f}" if value >= 0.5 else "under 1"), unit
+
+
+def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range | None:
+    """Read the pipeline's last completed jobs of one effort and keep their range.
+
+    Called when a job settles and by the sweep; does nothing within ten seconds of the last time
+    unless `at_once`. Returns the range, or None while there are too few jobs.
+    """
+    known = DurationRange.objects.filter(pipeline_id=pipeline_id, effort_level=effort).first()
+    if known and not at_once and timezone.now() - known.updated_at < LEARN_AGAIN_AFTER:
+        return Range(
+            known.low_seconds, known.high_seconds, known.sample_count, known.corrected_count
+        )
+    jobs = list(
+        Job.objects.filter(
+            pipeline_id=pipeline_id, effort_level=effort, status=JobStatus.COMPLETED,
+            started_at__isnull=False, completed_at__isnull=False,
+        )
+        .order_by("-completed_at")
+        .values_list("started_at", "completed_at", "total_count", "is_corrected")[:SAMPLE]
+    )  # fmt: skip
+    counted = [
+        ((ended - started).total_seconds(), total)
+        for started, ended, total, corrected in jobs
+        if not corrected
+    ]
+    corrected_count = len(jobs) - len(counted)
+    if len(counted) < ENOUGH:
+        if known:
+            known.delete()  # corrections took away what it stood on
+        return None
+    lengths = sorted(length for length, _ in counted)
+    per_record = sorted(length / total for length, total in counted if total)
+    low, high = percentile(lengths, 0.1), percentile(lengths, 0.9)
+    DurationRange.objects.update_or_create(
+        pipeline_id=pipeline_id, effort_level=effort,
+        defaults={
+            "sample_count": len(counted), "corrected_count": corrected_count,
+            "low_seconds": low, "high_seconds": high,
+            "record_seconds": percentile(per_record, 0.5) if per_record else None,
+            "record_low_seconds": percentile(per_record, 0.1) if per_record else None,
+            "record_high_seconds": percentile(per_record, 0.9) if per_record else None,
+        },
+    )  # fmt: skip
+    return Range(low, high, len(counted), corrected_count)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """By linear interpolation between the two nearest of the sorted values."""
+    place = (len(values) - 1) * share
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (place - below)
+
+
+def usual_range(job: Job) -> Range | None:
+    """What is usual for a job of this workflow, effort and size; None where nothing is known."""
+    return usual_ranges([job]).get(job.pk)
+
+
+def usual_ranges(jobs: Iterable[Job]) -> dict[int, Range]:
+    """The same for many jobs in at most two queries; jobs of which nothing is known are absent."""
+    jobs = list(jobs)
+    pipeline_ids = {job.pipeline_id for job in jobs if job.pipeline_id}
+    learned: dict[tuple[int, str], DurationRange] = {}
+    if pipeline_ids:
+        learned = {
+            (found.pipeline_id, found.effort_level): found
+            for found in DurationRange.objects.filter(pipeline_id__in=pipeline_ids)
+        }
+    ranges = {}
+    unknown = []
+    for job in jobs:
+        found = learned.get((job.pipeline_id or 0, job.effort_level))
+        if found:
+            ranges[job.pk] = _of_size(found, job)
+        elif job.job_type_id:
+            unknown.append(job)
+    if unknown:
+        typical = {
+            job_type.pk: Range(job_type.typical_min_seconds, job_type.typical_max_seconds)
+            for job_type in JobType.objects.filter(pk__in={job.job_type_id for job in unknown})
+            if job_type.typical_min_seconds is not None and job_type.typical_max_seconds
+        }
+        for job in unknown:
+            if job.job_type_id in typical:
+                ranges[job.pk] = typical[job.job_type_id]
+    return ranges
+
+
+def _of_size(found: DurationRange, job: Job) -> Range:
+    low, high = found.low_seconds, found.high_seconds
+    if job.kind == JobKind.SPINNER and found.record_high_seconds is not None and job.total_count:
+        low = (found.record_low_seconds or 0) * job.total_count
+        high = found.record_high_seconds * job.total_count
+    return Range(low, high, found.sample_count, found.corrected_count)
+
+
+def is_stalled(job: Job, known: Range | None = None, *, now: datetime | None = None) -> bool:
+    """Whether a running job is beyond twice its usual maximum. Give `known` to save the query."""
+    if job.status != JobStatus.RUNNING or job.started_at is None:
+        return False
+    known = known or usual_range(job)
+    if known is None:
+        return False
+    elapsed = ((now or timezone.now()) - job.started_at).total_seconds()
+    # Very short usual times would cry stalled at the first hiccup.
+    return elapsed > max(known.high_seconds * STALLED_FACTOR, SHORTEST_STALL_SECONDS)
+
+
+SHORTEST_STALL_SECONDS = 30
+
+
+def stalled_ids(running: QuerySet[Job]) -> list[int]:
+    """Which of these running jobs may be stalled, the longest running among 2,000 first."""
+    jobs = list(
+        running.order_by("started_at").only(
+            "id", "kind", "status", "pipeline_id", "effort_level", "job_type_id", "total_count",
+            "started_at",
+        )[:MOST_RUNNING]
+    )  # fmt: skip
+    ranges = usual_ranges(jobs)
+    return [job.pk for job in jobs if job.pk in ranges and is_stalled(job, ranges[job.pk])]
+
+
+def likely_end(job: Job, *, now: datetime | None = None) -> datetime | None:
+    """When a running spinner is likely to end, by its own average so far; None if too early."""
+    if job.status != JobStatus.RUNNING or not job.started_at or job.finished_count < 10:
+        return None
+    now = now or timezone.now()
+    rate = job.finished_count / max((now - job.started_at).total_seconds(), 0.001)
+    return now + timedelta(seconds=(job.remaining_count - job.waiting_count) / rate)

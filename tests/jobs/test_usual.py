@@ -1,0 +1,96 @@
+"""How long jobs usually take (SPEC section 9)."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from jobs import usual
+from jobs.catalogue import ROWS
+from jobs.models import DurationRange, Job, JobType
+from jobs.models.jobs import JobKind
+
+
+def make_jobs(project, pipeline, lengths, *, total=1, **fields):
+    now = timezone.now()
+    return [
+        Job.objects.create(
+            **{
+                "team": project.team, "project": project, "kind": JobKind.WORKFLOW,
+                "pipeline": pipeline, "workflow_slug": "se-work", "label": "SE Work",
+                "name": "se-work — queued", "status": "completed", "total_count": total,
+                "done_count": total, "started_at": now - timedelta(seconds=length),
+                "completed_at": now, **fields,
+            }
+        )
+        for length in lengths
+    ]  # fmt: skip
+
+
+def test_catalogue_holds_every_job_type_of_the_portal(db):
+    assert set(JobType.objects.values_list("slug", flat=True)) == {row.slug for row in ROWS}
+    gate = JobType.objects.get(slug="validating-gate")
+    assert (gate.mode, gate.label, gate.agent_label) == (
+        "Deploy",
+        "Validating Gate",
+        "Deploy Agent",
+    )
+    assert (gate.typical_min_seconds, gate.typical_max_seconds) == (30, 300)
+    assert JobType.objects.get(slug="developing-task").is_coding_task
+
+
+def test_learns_p10_to_p90_without_corrected_jobs(project, make_spinner):
+    pipeline = make_spinner()
+    make_jobs(project, pipeline, range(100, 200, 10))
+    make_jobs(project, pipeline, [9_999], is_corrected=True)
+    learned = usual.learn(pipeline.pk, "")
+    assert learned is not None
+    assert (round(learned.low_seconds), round(learned.high_seconds)) == (109, 181)
+    assert (learned.sample_count, learned.corrected_count) == (10, 1)
+    job = make_jobs(project, pipeline, [500], status="running", completed_at=None, done_count=0)[0]
+    assert usual.is_stalled(job)
+    assert usual.stalled_ids(Job.objects.running()) == [job.pk]
+
+
+def test_too_few_jobs_leave_the_catalogue_in_force(project, make_spinner):
+    pipeline = make_spinner()
+    make_jobs(project, pipeline, [1, 2, 3, 4])
+    assert usual.learn(pipeline.pk, "") is None
+    gate = JobType.objects.get(slug="validating-gate")
+    job = make_jobs(project, pipeline, [700], status="running", completed_at=None, done_count=0,
+                    job_type=gate)[0]  # fmt: skip
+    known = usual.usual_range(job)
+    assert known is not None
+    assert known.words == "30 s–5 min"
+    assert usual.is_stalled(job)
+
+
+def test_a_run_of_another_size_is_foretold_by_seconds_a_record(project, make_spinner):
+    pipeline = make_spinner()
+    make_jobs(project, pipeline, [10] * 6, total=100, kind=JobKind.SPINNER)
+    usual.learn(pipeline.pk, "")
+    job = make_jobs(project, pipeline, [0], total=1_000, kind=JobKind.SPINNER, done_count=0,
+                    status="running", completed_at=None)[0]  # fmt: skip
+    known = usual.usual_range(job)
+    assert known is not None
+    assert round(known.high_seconds) == 100
+
+
+def test_corrections_that_take_the_ground_away_take_the_range_away(project, make_spinner):
+    pipeline = make_spinner()
+    jobs = make_jobs(project, pipeline, [5] * 5)
+    usual.learn(pipeline.pk, "")
+    Job.objects.filter(pk=jobs[0].pk).update(is_corrected=True)
+    assert usual.learn(pipeline.pk, "", at_once=True) is None
+    assert not DurationRange.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (120, 240, "2–4 min"), (30, 90, "30–90 s"), (45.2, 45.3, "45 s"), (600, 1500, "10–25 min"),
+        (0.1, 0.4, "under 1 s"), (3600 * 2, 3600 * 5, "2–5 h"), (0.2, 8, "under 1–8 s"),
+    ],
+)  # fmt: skip
+def test_ranges_in_words(low, high, words):
+    assert usual.Range(low, high).words == words
