@@ -1,0 +1,221 @@
+"""The Jobs page: all jobs of all the user's teams."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.cache import cache
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils import timezone
+from django.views.generic import TemplateView
+
+from accounts.permissions import Right
+from jobs.filtersets.jobs import JobFilterSet
+from jobs.models import Job
+from jobs.querysets.jobs import distinct_values
+from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
+from jobs.rows import rows_of, title_case
+from jobs.statuses import JobStatus
+from jobs.views.fragments import FragmentMixin
+from jobs.views.scope import TeamsScopeMixin
+
+PAGE_SIZE = 50
+MOST_EXACT = 5
+MOST_PATCHED = 200
+NEW_CAP = 99
+CURSORS = ("after", "before")
+TABS = [
+    ("", "All"),
+    *((status, label) for status, label in JobStatus.choices if status != "pending"),
+]
+# A count beyond the cap stays beyond it; how often it is counted again.
+CAPPED_FOR_SECONDS = 60
+OPTIONS_FOR_SECONDS = 15
+
+
+class JobSelectionMixin(TeamsScopeMixin):
+    """The jobs that the address names: scope, filters, exact matches."""
+
+    def filterset(self, params: QueryDict, jobs: QuerySet[Job] | None = None) -> JobFilterSet:
+        return JobFilterSet(params, queryset=self.jobs if jobs is None else jobs)
+
+    def filtered(self, params: QueryDict) -> list[QuerySet[Job]]:
+        """One queryset a team: each reads its team's index in order, whatever the others hold."""
+        return [
+            self.filterset(params, Job.objects.filter(team_id=team)).qs for team in self.team_ids
+        ]
+
+
+class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
+    template_name = "jobs/job_list.html"
+    fragments = {"older-jobs": "jobs/_job_rows.html"}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        params = self.request.GET
+        exact = self._exact(params)
+        page = self._page(params, exact)
+        now = timezone.now()
+        context = {
+            "rows": rows_of(page.rows, self.roles, now),
+            "page": page,
+            "carry": carried(params),
+            "query": kept(params, drop=CURSORS),
+            "now_ms": round(now.timestamp() * 1000),
+            "can_operate": bool(self.teams_with(Right.OPERATE)),
+            **kwargs,
+        }
+        if self.get_template_names() != [self.template_name]:
+            return super().get_context_data(**context)
+        return super().get_context_data(**context, **self._around(params, page, exact, now))
+
+    def _exact(self, params: QueryDict) -> list[Job]:
+        """Jobs whose key or id was typed in full come first whatever the other filters (J9)."""
+        text = params.get("ticket", "").strip()
+        if not text or len(text) > 60:
+            return []
+        found = self.jobs.exactly(text).for_list().order_by("-id")
+        return list(found[:MOST_EXACT])
+
+    def _page(self, params: QueryDict, exact: list[Job]) -> KeysetPage[Job]:
+        hidden = [job.pk for job in exact]
+        pages = []
+        for queryset in self.filtered(params):
+            shown = queryset.exclude(pk__in=hidden) if hidden else queryset
+            pages.append(page_of(shown.for_list(), ["-id"], params, size=PAGE_SIZE))
+        return merged(pages, params)
+
+    def _around(  # type: ignore[no-untyped-def]
+        self, params: QueryDict, page: KeysetPage[Job], exact: list[Job], now
+    ) -> dict[str, Any]:
+        filterset = self.filterset(params)
+        on = filterset.active()
+        status = params.get("status", "")
+        return {
+            "filterset": filterset,
+            "exact_rows": rows_of(exact, self.roles, now) if exact else [],
+            "tabs": [
+                {
+                    "label": label, "is_current": status == value,
+                    "url": kept(params, drop=(*CURSORS, "status"), status=value),
+                    "running": self._running(params) if value == "running" else 0,
+                }
+                for value, label in TABS
+            ],
+            "job_count": self._count(params),
+            "count_cap": COUNT_CAP,
+            "workflows": self._options("workflow_slug", params.get("workflow", "")),
+            "agents": self._options("agent_name", params.get("agent", "")),
+            "filters_on": [
+                {"name": name, "label": label, "value": value,
+                 "url": kept(params, drop=(*CURSORS, name))}
+                for name, label, value in on
+            ],
+            "extra_filters": [
+                (name, params[name]) for name in filterset.filters
+                if name not in {"ticket", "workflow", "agent"} and params.get(name)
+            ],
+            "only_status": {name for name, _, _ in on} <= {"status"},
+            "status_word": dict(TABS).get(status, status).lower() if status else "",
+            "newest_id": max([job.pk for job in [*page.rows, *exact]], default=0),
+        }  # fmt: skip
+
+    def _running(self, params: QueryDict) -> int:
+        """Obeys the other filters (J11); the index of active jobs keeps it small."""
+        others = params.copy()
+        others["status"] = JobStatus.RUNNING
+        return sum(capped_count(queryset) for queryset in self.filtered(others))
+
+    def _count(self, params: QueryDict) -> int:
+        key = f"jobs-beyond-cap:{self.team_ids}:{kept(params, drop=CURSORS)}"
+        if known := cache.get(key):
+            return int(known)
+        count = sum(capped_count(queryset) for queryset in self.filtered(params))
+        if count > COUNT_CAP:
+            cache.set(key, count, CAPPED_FOR_SECONDS)
+        return count
+
+    def _options(self, column: str, chosen: str) -> list[tuple[str, str, bool]]:
+        """(value, words, is chosen) of the values that exist; the chosen one even if none has it."""
+        values = {chosen} if chosen else set()
+        for team in self.team_ids:
+            key = f"job-values:{team}:{column}"
+            found = cache.get(key)
+            if found is None:
+                found = distinct_values(team, column)
+                cache.set(key, found, OPTIONS_FOR_SECONDS if len(found) > 1 else 1)
+            values.update(found)
+        name = title_case if column == "workflow_slug" else str
+        return [(value, name(value), value == chosen) for value in sorted(values)]
+
+
+class JobUpdatesView(JobSelectionMixin, TemplateView):
+    """The rows named by `rows=1,2,3` as they stand now, and how many jobs are newer than `newest`.
+
+    Asked by the page after a message from the socket; it polls nothing.
+    """
+
+    template_name = "jobs/_job_updates.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        params = self.request.GET
+        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).for_list()
+        newest = params.get("newest", "")
+        return super().get_context_data(
+            rows=rows_of(jobs, self.roles),
+            carry=carried(params),
+            new_count=self._newer(params, int(newest)) if newest.isdecimal() else 0,
+            new_cap=NEW_CAP,
+            query=kept(params, drop=(*CURSORS, "rows", "newest")),
+            can_operate=bool(self.teams_with(Right.OPERATE)),
+            **kwargs,
+        )
+
+    def _newer(self, params: QueryDict, newest: int) -> int:
+        return sum(
+            capped_count(queryset.filter(pk__gt=newest), cap=NEW_CAP)
+            for queryset in self.filtered(params)
+        )
+
+
+def merged(pages: list[KeysetPage[Job]], params: QueryDict) -> KeysetPage[Job]:
+    """One page of the newest rows of several teams' pages."""
+    if len(pages) == 1:
+        return pages[0]
+    rows = sorted((job for page in pages for job in page.rows), key=lambda job: -job.pk)
+    backwards = "after" not in params and bool(params.get("before"))
+    shown = rows[-PAGE_SIZE:] if backwards else rows[:PAGE_SIZE]
+    if not shown:
+        return KeysetPage()
+    has_more = len(rows) > len(shown)
+    after = (not backwards and has_more) or any(page.after for page in pages)
+    before = (backwards and has_more) or any(page.before for page in pages)
+    return KeysetPage(
+        rows=shown,
+        after=str(shown[-1].pk) if after else "",
+        before=str(shown[0].pk) if before else "",
+    )
+
+
+def kept(params: QueryDict, *, drop: tuple[str, ...] = (), **changes: str) -> str:
+    """The address's query with some keys taken out and others set; "?" alone for none."""
+    pairs = [
+        (key, value)
+        for key in params if key not in drop and key not in changes
+        for value in params.getlist(key) if value
+    ]  # fmt: skip
+    pairs += [(key, value) for key, value in changes.items() if value]
+    return f"?{urlencode(pairs)}"
+
+
+def carried(params: QueryDict) -> str:
+    """What a row's link takes along, so that the way back finds this list (J5)."""
+    names = {key for key in params if params.get(key)} - {"rows", "newest"}
+    if not names:
+        return ""
+    if names == {"status"}:
+        return "?" + urlencode({"from_status": params["status"]})
+    return "?" + urlencode({"from": kept(params, drop=("rows", "newest"))[1:]})
+
+
+def ids_in(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")[:MOST_PATCHED] if part.isdecimal()][:MOST_PATCHED]
