@@ -11,6 +11,6 @@ def seed(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0003_jobs_page")]
+    dependencies = [("jobs", "0004_jobs_page")]
 
     operations = [migrations.RunPython(seed, migrations.RunPython.noop)]
