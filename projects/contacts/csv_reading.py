@@ -88,7 +88,11 @@ def detect_delimiter(file: BinaryIO, encoding: str) -> str:
     best, best_score = ",", (0.0, 1)
     for delimiter in DELIMITERS:
         try:
-            rows = [row for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row][:60]
+            rows = [
+                row
+                for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+                if row
+            ][:60]
         except csv.Error:
             continue
         # The sample may have cut the last row.
