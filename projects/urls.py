@@ -1,4 +1,42 @@
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from projects.views import contacts, contacts_detail, contacts_export, contacts_import
 
 app_name = "projects"
-urlpatterns: list[URLPattern] = []
+
+CONTACTS = "portal/projects/<slug:slug>/contacts"
+
+contact_patterns = [
+    path(CONTACTS, contacts.ContactListView.as_view(), name="contacts"),
+    path(f"{CONTACTS}/new", contacts_detail.ContactFormView.as_view(), name="contact_new"),
+    path(f"{CONTACTS}/tags", contacts.ContactTagsView.as_view(), name="contact_tags"),
+    path(f"{CONTACTS}/export", contacts_export.ContactExportView.as_view(), name="contacts_export"),
+    path(f"{CONTACTS}/filters", contacts.SavedFilterCreateView.as_view(), name="saved_filter_new"),
+    path(
+        f"{CONTACTS}/filters/<int:pk>/delete",
+        contacts.SavedFilterDeleteView.as_view(),
+        name="saved_filter_delete",
+    ),
+    path(f"{CONTACTS}/import", contacts_import.ContactUploadView.as_view(), name="contacts_import"),
+    path(
+        f"{CONTACTS}/imports/<int:pk>",
+        contacts_import.ContactImportView.as_view(),
+        name="contact_import",
+    ),
+    path(
+        f"{CONTACTS}/imports/<int:pk>/problems",
+        contacts_import.ContactImportProblemsView.as_view(),
+        name="contact_import_problems",
+    ),
+    path(f"{CONTACTS}/<int:pk>", contacts_detail.ContactView.as_view(), name="contact"),
+    path(
+        f"{CONTACTS}/<int:pk>/edit", contacts_detail.ContactFormView.as_view(), name="contact_edit"
+    ),
+    path(
+        f"{CONTACTS}/<int:pk>/delete",
+        contacts_detail.ContactDeleteView.as_view(),
+        name="contact_delete",
+    ),
+]
+
+urlpatterns: list[URLPattern] = [*contact_patterns]

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from django.conf import settings
 
+from projects.contacts.cells import unescape
+
 ENCODINGS = {
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8 with a byte order mark",
@@ -137,7 +139,7 @@ class Table:
             raise UnreadableError(
                 "The file is empty. It should have a row of column names, then a row per contact."
             )
-        self.header = [name.strip() for name in first[1]]
+        self.header = [unescape(name.strip()) for name in first[1]]
         if len(self.header) > MAX_COLUMNS:
             raise UnreadableError(
                 f"The file has {len(self.header):,} columns; at most {MAX_COLUMNS} are read. "

@@ -56,14 +56,16 @@ def guess(header: list[str]) -> list[str]:
     for name in header:
         target = guess_target(name)
         if target in taken:
-            target = _free(ATTRIBUTE + (name or "column")[:MAX_ATTRIBUTE_NAME], taken)
+            target = free_attribute(name or "column", taken)
         if target:
             taken.add(target)
         mapping.append(target)
     return mapping
 
 
-def _free(target: str, taken: set[str]) -> str:
+def free_attribute(name: str, taken: set[str]) -> str:
+    """`attribute:<name>`, numbered when another column has it."""
+    target = ATTRIBUTE + name[:MAX_ATTRIBUTE_NAME]
     if target not in taken:
         return target
     number = 2
@@ -130,9 +132,7 @@ def from_text(text: str, header: list[str]) -> list[str]:
         else:
             for other, taken in enumerate(mapping):
                 if taken == target and other != number:  # it was only a guess
-                    mapping[other] = _free(
-                        ATTRIBUTE + header[other][:MAX_ATTRIBUTE_NAME], set(mapping)
-                    )
+                    mapping[other] = free_attribute(header[other], set(mapping))
             mapping[number] = target
     check(mapping, header)
     return mapping
