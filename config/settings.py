@@ -103,6 +103,14 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 
+# --- The engine (docs/engine.md) --------------------------------------------------------------
+LEASE_SECONDS = env.number("SPINDLE_LEASE_SECONDS", 30, lowest=1)
+FORCE_STOP_AFTER_SECONDS = env.number("SPINDLE_FORCE_STOP_AFTER_SECONDS", 60)
+# A worker whose engine makes no progress for so long ends itself; its work is taken over.
+HANG_SECONDS = env.number("SPINDLE_HANG_SECONDS", 60, lowest=1)
+BATCH_SIZE = env.number("SPINDLE_BATCH_SIZE", 500, lowest=1, highest=5_000)
+BATCHES_IN_FLIGHT = env.number("SPINDLE_BATCHES_IN_FLIGHT", 4, lowest=1, highest=100)
+
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -41,6 +41,8 @@ class EventKind(models.TextChoices):
     RECORD_CORRECTED = "record.corrected"
     RECORD_RETRIED = "record.retried"
     RECORD_RESOLVED = "record.resolved"  # approved, rejected, called back, marked done
+    PAUSED = "job.paused"
+    UNPAUSED = "job.unpaused"
     STALLED = "job.stalled"
     HEARTBEAT_BACK = "job.heartbeat_back"
     PRUNED = "job.pruned"

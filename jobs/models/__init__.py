@@ -4,7 +4,7 @@ from jobs.models.bulk import BulkAction, BulkActionItem
 from jobs.models.catalogue import JobType
 from jobs.models.events import JobEvent, LateReport
 from jobs.models.jobs import Job
-from jobs.models.records import Record
+from jobs.models.records import Callback, Record
 from jobs.models.stats import DurationRange, RecordMinute, StepCount, StepMinute
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Batch",
     "BulkAction",
     "BulkActionItem",
+    "Callback",
     "DurationRange",
     "Job",
     "JobEvent",

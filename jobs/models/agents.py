@@ -27,7 +27,8 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 class Agent(models.Model):
     """A pool's heartbeat is that of Spindle's own workers; a remote agent sends its own.
 
-    `capacity` is how many jobs it runs at once; `running_count` how many it runs now.
+    `capacity` is how many jobs it runs at once; `last_job_at` changes whenever it starts one, which
+    also makes two starts at once take turns.
     """
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="agents")
@@ -39,6 +40,7 @@ class Agent(models.Model):
     is_default = models.BooleanField(default=False, help_text="Takes the team's spinner runs.")
     version = models.CharField(max_length=60, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    last_job_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = AgentQuerySet.as_manager()

@@ -17,8 +17,8 @@ class Batch(models.Model):
     nothing more. `attempt_count` rises at the claim.
     """
 
-    job = models.ForeignKey(Job, models.CASCADE, related_name="batches")
-    team = models.ForeignKey(Team, models.CASCADE, related_name="+")
+    job = models.ForeignKey(Job, models.CASCADE, related_name="batches", db_index=False)
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+", db_index=False)
     number = models.PositiveIntegerField()
     status = models.CharField(
         max_length=10, choices=BatchStatus.choices, default=BatchStatus.PENDING
@@ -29,6 +29,9 @@ class Batch(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     fence = models.PositiveIntegerField(default=0)
     attempt_count = models.PositiveSmallIntegerField(default=0)
+    # Rises with every group of results committed: a commit whose answer was lost (the database
+    # went away) is known by it, and never counted twice.
+    commit_number = models.PositiveIntegerField(default=0)
     is_split = models.BooleanField(default=False, help_text="Cut from a batch that kept failing.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)

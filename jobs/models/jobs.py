@@ -68,6 +68,19 @@ class Job(models.Model):
     # {"failure_limit_percent": 5, "pace_per_minute": 600, "concurrency": 100}: all optional.
     options = models.JSONField(default=dict, blank=True)
 
+    # Which contacts (jobs/execution/selection.py). Records are made slice by slice behind the
+    # launch: up to `planned_count` they exist, the next has a contact above `planning_cursor`,
+    # and contacts above `planning_ceiling` came after the launch.
+    selection = models.JSONField(default=dict, blank=True)
+    planned_count = models.PositiveIntegerField(default=0)
+    planning_cursor = models.BigIntegerField(default=0)
+    planning_ceiling = models.BigIntegerField(default=0)
+    planning_leased_until = models.DateTimeField(null=True, blank=True)
+    # Set when the run itself failed while batches were still at work; they stop as for a cancel.
+    stop_error = models.TextField(blank=True)
+    # Until when the run's pace is given away (options.pace_per_minute), over all workers.
+    paced_until = models.DateTimeField(null=True, blank=True)
+
     total_count = models.PositiveIntegerField(default=0)
     done_count = models.PositiveIntegerField(default=0)
     failed_count = models.PositiveIntegerField(default=0)
@@ -101,6 +114,7 @@ class Job(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     cancel_requested_by_name = models.CharField(max_length=150, blank=True)
+    force_stopped_at = models.DateTimeField(null=True, blank=True)
 
     is_corrected = models.BooleanField(default=False)
     # Rises with every event: the screen drops what is older than what it has.

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models import Team
 from jobs.models.batches import Batch
@@ -24,16 +25,19 @@ class Record(models.Model):
     on its way (0 when none): written before the effect, cleared with its result.
     """
 
-    job = models.ForeignKey(Job, models.CASCADE, related_name="records")
-    team = models.ForeignKey(Team, models.CASCADE, related_name="+")
-    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    job = models.ForeignKey(Job, models.CASCADE, related_name="records", db_index=False)
+    # Every index is paid for twice a record: the composite ones below begin with these columns.
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+", db_index=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+", db_index=False)
     # The job's, kept here so that one spinner's records can be paged by an index of their own.
     pipeline = models.ForeignKey(
         Pipeline, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
-    batch = models.ForeignKey(Batch, models.SET_NULL, null=True, related_name="records")
+    batch = models.ForeignKey(
+        Batch, models.SET_NULL, null=True, related_name="records", db_index=False
+    )
     contact = models.ForeignKey(
-        Contact, models.SET_NULL, null=True, blank=True, related_name="records"
+        Contact, models.SET_NULL, null=True, blank=True, related_name="records", db_index=False
     )
     contact_name = models.CharField(max_length=300, blank=True)
     contact_email = models.CharField(max_length=254, blank=True)
@@ -58,6 +62,8 @@ class Record(models.Model):
     wait_kind = models.CharField(max_length=20, blank=True)  # approval, callback, until
     wait_until = models.DateTimeField(null=True, blank=True)
     wait_token_hash = models.CharField(max_length=64, blank=True, editable=False)
+    wait_prompt = models.CharField(max_length=300, blank=True)
+    wait_on_timeout = models.CharField(max_length=10, blank=True)  # continue, fail
     is_corrected = models.BooleanField(default=False)
     journey_pruned_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -124,3 +130,21 @@ class Record(models.Model):
     def entry(self, step: int) -> dict[str, Any] | None:
         """The latest journey entry of a step (numbered from 1)."""
         return next((e for e in reversed(self.journey) if e["step"] == step), None)
+
+
+class Callback(models.Model):
+    """An outside answer for a record's callback step; it may come before the record waits.
+
+    The first one counts. Later ones are kept as late reports.
+    """
+
+    record = models.ForeignKey(Record, models.CASCADE, related_name="callbacks")
+    step = models.PositiveSmallIntegerField()
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["record", "step"], name="callback_once")]
+
+    def __str__(self) -> str:
+        return f"Callback for step {self.step} of record {self.record_id}"

@@ -1,0 +1,179 @@
+"""Writes over many rows at once: the only place that knows one database from another.
+
+Everything else speaks through Django. What differs: PostgreSQL takes whole columns as arrays
+(`unnest`), SQLite prepares one statement and runs it row after row in C (`executemany`).
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from projects.models import Contact
+
+# (column, PostgreSQL type) in the order of `RecordRow`; jobs/execution/journal.py fills them.
+RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("status", "text"),
+    ("next_step", "smallint"),
+    ("intent_step", "smallint"),
+    ("intent_at", "timestamptz"),
+    ("values", "jsonb"),
+    ("journey", "jsonb"),
+    ("outcome", "text"),
+    ("outcome_metadata", "jsonb"),
+    ("error", "text"),
+    ("error_type", "text"),
+    ("error_step", "smallint"),
+    ("cause", "text"),
+    ("wait_kind", "text"),
+    ("wait_until", "timestamptz"),
+    ("wait_token_hash", "text"),
+    ("wait_prompt", "text"),
+    ("wait_on_timeout", "text"),
+    ("started_at", "timestamptz"),
+    ("completed_at", "timestamptz"),
+    ("active_ms", "double precision"),
+)
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+def dumps(value: Any) -> str:
+    """JSON text both databases take: PostgreSQL refuses NUL in text, so it is left out."""
+    return _dumps(value).replace("\\u0000", "")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _adapt(value: Any) -> Any:
+    """A parameter as SQLite stores it; PostgreSQL's driver takes datetimes as they are."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return value
+
+
+def update_records(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Write `(id, *RECORD_COLUMNS)` of records that are still in this batch; how many it were."""
+    if not rows:
+        return 0
+    if connection.vendor == "postgresql":
+        return _update_records_postgresql(batch_id, rows)
+    assignments = ", ".join(f"{_quoted(name)} = %s" for name, _ in RECORD_COLUMNS)
+    statement = f"UPDATE jobs_record SET {assignments} WHERE id = %s AND batch_id = %s"  # noqa: S608 -- constants
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement,
+            [(*(_adapt(value) for value in row[1:]), row[0], batch_id) for row in rows],
+        )
+        return int(cursor.rowcount)
+
+
+def _update_records_postgresql(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
+    assignments = ", ".join(f"{_quoted(name)} = v.{_quoted(name)}" for name, _ in RECORD_COLUMNS)
+    names = ", ".join(_quoted(name) for name, _ in (("id", ""), *RECORD_COLUMNS))
+    # JSON travels as text and is cast in the server: cheaper than an array of jsonb.
+    arrays = ["%s::bigint[]"]
+    for _, kind in RECORD_COLUMNS:
+        arrays.append("%s::text[]" if kind == "jsonb" else f"%s::{kind}[]")
+    for name, kind in RECORD_COLUMNS:
+        if kind == "jsonb":
+            assignments = assignments.replace(
+                f"v.{_quoted(name)}", f"v.{_quoted(name)}::jsonb"
+            )
+    statement = (
+        f"UPDATE jobs_record r SET {assignments} "  # noqa: S608 -- constants
+        f"FROM unnest({', '.join(arrays)}) AS v({names}) "
+        "WHERE r.id = v.id AND r.batch_id = %s"
+    )
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*columns, batch_id])
+        return int(cursor.rowcount)
+
+
+def insert_batches(
+    *, job_id: int, team_id: int, first_number: int, record_counts: Iterable[int], now: datetime
+) -> None:
+    """Batches `first_number`, `first_number + 1`, … of one job, due now."""
+    from jobs.models import Batch
+
+    Batch.objects.bulk_create(
+        Batch(
+            job_id=job_id, team_id=team_id, number=number, record_count=count,
+            due_at=now, created_at=now,
+        )
+        for number, count in enumerate(record_counts, start=first_number)
+    )  # fmt: skip
+
+
+def insert_records(
+    contacts: QuerySet[Contact],
+    *,
+    job_id: int,
+    team_id: int,
+    project_id: int,
+    pipeline_id: int | None,
+    first_position: int,
+    first_batch_number: int,
+    batch_size: int,
+    now: datetime,
+) -> int:
+    """INSERT … SELECT: one pending record for every contact of the (ordered, sliced) query.
+
+    The batches must exist: record `i` of the slice goes to batch `first_batch_number + i //
+    batch_size`. Returns how many records were made.
+    """
+    inner, parameters = (
+        contacts.order_by("pk").values_list("pk", "name", "email").query.sql_with_params()
+    )
+    empty = "'{}'::jsonb, '[]'::jsonb, '{}'::jsonb"
+    if connection.vendor != "postgresql":
+        empty = "'{}', '[]', '{}'"
+    statement = f"""
+        INSERT INTO jobs_record (
+            job_id, team_id, project_id, pipeline_id, batch_id, contact_id, contact_name, contact_email,
+            position, created_at, "values", journey, outcome_metadata,
+            status, next_step, intent_step, resend_number, outcome, error, error_type, error_step,
+            cause, wait_kind, wait_token_hash, wait_prompt, wait_on_timeout, is_corrected, active_ms
+        )
+        SELECT %s, %s, %s, %s, b.id, c.id, c.name, c.email, c.i + %s, %s, {empty},
+               'pending', 1, 0, 0, '', '', '', 0, '', '', '', '', '', {_false()}, 0
+        FROM (
+            SELECT s.id, s.name, s.email, row_number() OVER (ORDER BY s.id) - 1 AS i
+            FROM ({inner}) AS s(id, name, email)
+        ) AS c
+        JOIN jobs_batch b ON b.job_id = %s AND b.number = %s + c.i / %s
+    """  # noqa: S608 -- the inner query is Django's, with parameters
+    if connection.vendor != "postgresql":
+        statement = statement.replace(f"({inner}) AS s(id, name, email)", f"({_named(inner)}) AS s")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement,
+            [
+                job_id, team_id, project_id, pipeline_id, first_position, _adapt(now), *parameters,
+                job_id, first_batch_number, batch_size,
+            ],
+        )  # fmt: skip
+        return int(cursor.rowcount)
+
+
+def _false() -> str:
+    return "false" if connection.vendor == "postgresql" else "0"
+
+
+def _named(inner: str) -> str:
+    """SQLite names no columns behind an alias: the inner query's own are id, name and email."""
+    return inner
+
+
+def add_histogram(current: list[int], delta: list[int]) -> list[int]:
+    longest = max(len(current), len(delta))
+    return [
+        (current[i] if i < len(current) else 0) + (delta[i] if i < len(delta) else 0)
+        for i in range(longest)
+    ]

@@ -1,0 +1,222 @@
+"""One worker's engine: takes batches while there are any and keeps several under way.
+
+The event loop does the thinking and the network; database work runs on threads of its own (or,
+in tests, on the caller's thread), whose connections Celery does not close around every task.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, connections
+
+from jobs.execution import claims, journal, planning
+from jobs.execution.claims import Claim
+from jobs.execution.effects import Limits
+from jobs.execution.executor import BatchRun
+from jobs.execution.journal import Fenced
+from jobs.execution.program import CannotCompile, Program, Programs
+from jobs.execution.stopping import stop_job
+from jobs.steps.base import Clients
+
+log = logging.getLogger("spindle.engine")
+
+TRIES = 6  # of one database call, while the database is away or busy
+LOOK_AGAIN_SECONDS = 0.25
+
+
+def steadily(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a database function, again on a fresh connection where the old one broke.
+
+    Only for functions that may run twice: claims, loads, and commits (which know their number).
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return function(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            if attempt == TRIES or connection.in_atomic_block:
+                raise
+            log.warning("The database did not answer (%s); again, %s.", error, attempt)
+            connection.close()
+            time.sleep(0.2 * attempt)
+    return None
+
+
+class ThreadStore:
+    """Database work on threads that live as long as the process."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="spindle-store")
+
+    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: steadily(function, *args, **kwargs)
+        )
+
+    def close(self) -> None:
+        self._pool.submit(connections.close_all)
+        self._pool.shutdown(wait=False)
+
+
+class CallerStore:
+    """Database work on the thread that called `serve`: tests run inside one transaction."""
+
+    def __init__(self) -> None:
+        self._work: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue()
+
+    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        future: Future[Any] = Future()
+        self._work.put((lambda: function(*args, **kwargs), future))
+        return await asyncio.wrap_future(future)
+
+    def serve(self) -> None:
+        while (item := self._work.get()) is not None:
+            work, future = item
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 -- handed to whoever asked
+                future.set_exception(error)
+
+    def stop(self) -> None:
+        self._work.put(None)
+
+
+class Engine:
+    """Shared by everything this worker does at once; lives on one event loop."""
+
+    def __init__(self, owner: str, *, store: ThreadStore | CallerStore, clients: Clients):
+        self.owner, self.store, self.clients = owner, store, clients
+        self.limits = Limits()
+        self.programs = Programs()
+        self.runs: dict[asyncio.Task[None], BatchRun | None] = {}
+        self.claims: dict[asyncio.Task[None], Claim] = {}
+        self.is_leaving = False
+        self.ticked_at = time.monotonic()  # watched by the heartbeat (jobs/execution/worker.py)
+        self.on_committed: Callable[[int], None] = lambda job_id: None
+
+    async def run(self, *, seconds: float = 20.0) -> bool:
+        """Work until nothing is due, or for about `seconds`. True: there may be more."""
+        until = time.monotonic() + seconds
+        more = True
+        while True:
+            self.ticked_at = time.monotonic()
+            is_late = time.monotonic() > until or self.is_leaving
+            if not is_late:
+                more = await self._fill()
+            if not self.runs:
+                if is_late or not more:
+                    return is_late and more
+                continue
+            timeout = LOOK_AGAIN_SECONDS
+            await asyncio.wait(
+                self.runs, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+
+    def leave(self) -> None:
+        """Stop soon: nothing new begins, calls under way finish, the rest goes back."""
+        self.is_leaving = True
+        for run in self.runs.values():
+            if run:
+                run.is_leaving = True
+
+    def held(self) -> list[Claim]:
+        return list(self.claims.values())
+
+    def stop_jobs(self, job_ids: set[int]) -> None:
+        """Told by the heartbeat: these jobs are being cancelled."""
+        for run in self.runs.values():
+            if run and run.claim.job_id in job_ids:
+                run.stop_effects()
+
+    async def _fill(self) -> bool:
+        """Claim up to the limits. True where something was found or is under way."""
+        per_job = settings.BATCHES_IN_FLIGHT
+        while len(self.runs) < 4 * per_job and not self.is_leaving:
+            held = Counter(claim.job_id for claim in self.claims.values())
+            # Beyond the usual number only jobs that have nothing here yet: a small one starts at
+            # once behind a large one whose calls are slow.
+            most = per_job if len(self.runs) < per_job else 1
+            full = [job_id for job_id, count in held.items() if count >= most]
+            claim: Claim | None = await self.store.call(
+                claims.claim_next, self.owner, without_jobs=full
+            )
+            if claim is None:
+                break
+            self._begin(claim)
+        planned = await self.store.call(planning.plan_next)
+        return bool(planned) or bool(self.runs)
+
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._run(claim))
+        self.runs[task], self.claims[task] = None, claim
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self.runs.pop(task, None)
+        claim = self.claims.pop(task, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("Batch %s ended early: %r", claim and claim.batch_id, error, exc_info=error)
+
+    async def _run(self, claim: Claim) -> None:
+        try:
+            program: Program = await self.store.call(self.programs.of, claim.job_id)
+        except CannotCompile as error:
+            await self.store.call(stop_job, claim, str(error), "configuration")
+            return
+        run = BatchRun(
+            claim, program, store=self.store, limits=self.limits, clients=self.clients
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        self.runs[task] = run
+        run.is_leaving = self.is_leaving
+        try:
+            await run.run()
+        except Fenced as fenced:
+            log.warning("Batch %s of job #%s: %s.", claim.batch_id, claim.job_id, fenced)
+            return
+        if run.is_leaving:
+            await self.store.call(claims.release, claim)
+        self.on_committed(claim.job_id)
+
+
+def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: float = 60) -> None:
+    """Work off everything that is due, with all database work on the calling thread.
+
+    For tests, which see it inside their own transaction.
+    """
+    store = CallerStore()
+    failure: list[BaseException] = []
+
+    async def work() -> None:
+        await Engine(owner, store=store, clients=clients or NoClients()).run(seconds=seconds)
+
+    def loop_thread() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:  # noqa: BLE001 -- raised again on the caller's thread
+            failure.append(error)
+        finally:
+            store.stop()
+
+    thread = threading.Thread(target=loop_thread, name="spindle-engine-here")
+    thread.start()
+    store.serve()
+    thread.join()
+    if failure:
+        raise failure[0]
+
+
+class NoClients:
+    http: Any = None
+
+
+__all__ = ["CallerStore", "Engine", "ThreadStore", "journal", "run_here", "steadily"]

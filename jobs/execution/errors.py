@@ -1,0 +1,17 @@
+"""What a verb answers when it will not act."""
+
+from typing import Any
+
+
+class Refused(Exception):  # noqa: N818 -- an answer to a person, not a fault
+    """`str()` says in plain words what to do; `code` is for programs; `facts` for their bodies.
+
+    Codes: PLAN_LIMIT, NOT_ACTIVE, NOT_PUBLISHED, NO_CONTACTS, ALREADY_ENDED, NOT_FAILED,
+    NOT_WAITING, NOT_UNCERTAIN, TOO_EARLY, STILL_RUNNING, BAD_TRANSITION, REASON_NEEDED,
+    UNKNOWN_TOKEN, NOT_UNDOABLE.
+    """
+
+    def __init__(self, message: str, *, code: str, **facts: Any):
+        super().__init__(message)
+        self.code = code
+        self.facts = facts

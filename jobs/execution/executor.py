@@ -1,0 +1,428 @@
+"""A whole batch, step by step: pure steps in memory, intents and results in groups.
+
+Every record that reaches an effect is a small coroutine: it asks for its intent to be made
+durable, acts, and hands in the result. A group is committed when everything waits for it, when it
+is large, or 100 ms after its first result, while the other calls fly on.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from jobs.execution import journal, pacing
+from jobs.execution.claims import Claim
+from jobs.execution.effects import LONGEST_NAP, Limits, backoff
+from jobs.execution.journal import Answer, Fenced, Group
+from jobs.execution.passage import Passage, in_time
+from jobs.execution.program import CompiledStep, Program
+from jobs.execution.states import RecordState
+from jobs.steps.base import Clients, Continue, EffectResult, Failed, Prepared, Retry, Uncertain
+
+log = logging.getLogger("spindle.engine")
+
+GROUP_SECONDS = 0.1
+GROUP_SIZE = 250
+CHUNK = 50  # records moved through pure steps before other batches get the loop
+CANCELLED = "The job was cancelled before this step began."
+
+
+class Store(Protocol):
+    """Runs a database function beside the event loop (jobs/execution/engine.py)."""
+
+    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Stopped(Exception):  # noqa: N818 -- the worker was asked to end
+    pass
+
+
+class BatchRun:
+    """One claimed batch in this worker's hands."""
+
+    def __init__(
+        self, claim: Claim, program: Program, *, store: Store, limits: Limits, clients: Clients
+    ):
+        self.claim, self.program = claim, program
+        self.store, self.limits, self.clients = store, limits, clients
+        self.passage = Passage(program)
+        self.is_stopping = False  # the job is: no effect begins any more
+        self.is_leaving = False  # the worker is: nothing new begins, the rest goes back
+        self.has_ended = False
+        self._commit_number = claim.commit_number
+        self._dirty: dict[int, RecordState] = {}
+        self._waiters: list[asyncio.Future[None]] = []
+        self._in_flight = 0
+        self._flushing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deferred: dict[int, datetime] = {}
+        self._pace: list[float] = []
+
+    async def run(self) -> None:
+        """To the end of the batch. Raises Fenced when the lease was taken over."""
+        states = await self.store.call(
+            journal.load, self.claim, is_run=self.program.kind == "spinner"
+        )
+        early: dict[tuple[int, int], dict[str, Any]] = {}
+        if self.program.callback_steps:
+            early = await self.store.call(journal.early_callbacks, [s.id for s in states])
+        self._early = early
+        if self.claim.is_split:
+            await self._run_one_by_one(states)
+        else:
+            await self._run_together(states)
+        await self._flush(is_last=True)
+
+    async def _run_together(self, states: list[RecordState]) -> None:
+        self._in_flight += 1  # nothing is committed in a hurry while there is more to begin
+        for start in range(0, len(states), CHUNK):
+            for state in states[start : start + CHUNK]:
+                self._begin(state)
+            await asyncio.sleep(0)
+            if self._lost:
+                raise self._lost
+        self._in_flight -= 1
+        if self._dirty and self._tasks:
+            self._flush_soon(0.0)
+        while self._tasks:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._lost:
+                await self._abandon()
+                raise self._lost
+
+    async def _run_one_by_one(self, states: list[RecordState]) -> None:
+        """A batch that keeps killing its workers: each record is marked before it begins, so that
+        the next worker knows which one it was.
+        """
+        for state in states:
+            if state.status == "running" and self.claim.attempt > 1 and not state.intent_step:
+                self._poisoned(state)
+                continue
+            state.status = "running"
+            self._touch(state)
+            await self._flush()
+            self._begin(state)
+            await self._run_together([])
+            await self._flush()
+
+    def _poisoned(self, state: RecordState) -> None:
+        step = self.program.at(state.next_step)
+        error = "The worker died while it was on this record, three times."
+        if step:
+            entry = self.passage.open(state, step)
+            self.passage.fail(state, step, entry, Failed(error, "worker_lost"), 0)
+        else:
+            self.passage.end(state, "failed", error=error, error_type="worker_lost")
+        self._touch(state)
+
+    def _begin(self, state: RecordState) -> None:
+        if self.is_stopping or self.is_leaving:
+            return  # settle cancels what never began; a leaving worker's rest goes back
+        if state.intent_step and not self._take_up(state):
+            self._touch(state)
+            return
+        if self._advance(state):
+            self._start(self._drive(state))
+        else:
+            self._touch(state)
+
+    def _take_up(self, state: RecordState) -> bool:
+        """An intent without a result: a worker was lost between. False: a person must decide."""
+        step = self.program.at(state.intent_step)
+        if step is None or step.step.effect_class != "unsafe":
+            entry = state.entry(state.intent_step)
+            if entry:
+                self.passage.log(entry, "The worker was lost during the call; taken up again.")
+            if step is None or step.step.effect_class == "safe":
+                state.intent_step = 0
+            return True
+        self.passage.arrived(
+            state, step, Uncertain("The worker was lost while this call was on its way."), 0
+        )
+        return False
+
+    def _advance(self, state: RecordState) -> bool:
+        goes_on = self.passage.advance(state)
+        if not goes_on and state.status == "waiting" and state.wait_kind == "callback":
+            return self._answered_early(state)
+        return goes_on
+
+    def _answered_early(self, state: RecordState) -> bool:
+        payload = self._early.get((state.id, state.next_step))
+        step = self.program.at(state.next_step)
+        if payload is None or step is None:
+            return False
+        entry = self.passage.open(state, step)
+        self.passage.close(state, step, entry, "completed", 0, output={"callback": payload})
+        state.values.update(payload)
+        state.status, state.wait_kind, state.wait_until = "running", "", None
+        state.wait_token_hash = state.wait_prompt = ""
+        state.next_step += 1
+        return self._advance(state)
+
+    # --- One record's effects -----------------------------------------------------------------
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and self._lost is None:
+            self._lost = error
+
+    async def _drive(self, state: RecordState) -> None:
+        """From an effect to the record's end, or to where it leaves the batch."""
+        while True:
+            step = self.program.steps[state.next_step - 1]
+            result = await self._effect(state, step)
+            if result is None:
+                return  # withdrawn, deferred or left for another worker
+            if not isinstance(result, Retry):
+                goes_on = state.status == "running" and self._advance(state)
+                self._touch(state)
+                if not goes_on:
+                    return
+                continue
+            if not await self._wait_to_retry(state, step, result):
+                return
+
+    async def _effect(self, state: RecordState, step: CompiledStep) -> EffectResult | None:
+        prepared = self._prepare(state, step)
+        if isinstance(prepared, Failed):
+            self.passage.open(state, step)
+            self.passage.arrived(state, step, prepared, 0)
+            return prepared
+        async with self.limits.window(self.program, step):
+            if not await self._may_begin(state, prepared.host):
+                return None
+            probing = state.intent_step == step.number
+            attempt = self.passage.intend(state, step, prepared.shown)
+            await self._durable(state)
+            async with self.limits.slot(self.program, step, prepared.host):
+                if self.is_stopping:
+                    self.passage.withdraw(state, CANCELLED)
+                    self._touch(state)
+                    return None
+                self._in_flight += 1
+                began = time.perf_counter()
+                try:
+                    result = await self._perform(step, prepared, probing=probing)
+                finally:
+                    self._in_flight -= 1
+            ms = (time.perf_counter() - began) * 1000
+        if isinstance(result, Retry) and attempt >= step.step.max_attempts:
+            tries = f" (after {attempt} attempts)" if attempt > 1 else ""
+            result = Failed(f"{result.error}{tries}", result.error_type, result.output)
+        self.passage.arrived(state, step, result, ms)
+        return result
+
+    def _prepare(self, state: RecordState, step: CompiledStep) -> Prepared | Failed:
+        entry = state.entry(step.number)
+        attempt = (entry["attempts"] if entry else 0) + 1
+        try:
+            prepared: Prepared | Failed = step.step.prepare(
+                self.passage.input(state, step.number, attempt)
+            )
+        except Exception as error:  # noqa: BLE001 -- a step's code may raise anything
+            return Failed(f"{type(error).__name__}: {error}", "step_error")
+        return prepared
+
+    async def _perform(
+        self, step: CompiledStep, prepared: Prepared, *, probing: bool
+    ) -> EffectResult:
+        """The act itself. Steps keep their own time limit; the outer one is for those that do
+        not, and says uncertain, since something may have left.
+        """
+        try:
+            async with asyncio.timeout(step.step.timeout_seconds + 5):
+                if probing and step.step.effect_class == "checkable":
+                    found: EffectResult | None = await step.step.probe(prepared, self.clients)
+                    if found is not None:
+                        return found
+                done: EffectResult = await step.step.perform(prepared, self.clients)
+                return done
+        except TimeoutError:
+            error = f"No answer within {step.step.timeout_seconds:g} s."
+            if step.step.effect_class == "safe":
+                return Retry(error, "provider_error")
+            return Uncertain(error)
+        except Exception as error:  # noqa: BLE001 -- a step's code may raise anything
+            text = f"{type(error).__name__}: {error}"
+            if step.step.effect_class == "safe":
+                return Failed(text, "step_error")
+            return Uncertain(text)
+
+    async def _may_begin(self, state: RecordState, host: str) -> bool:
+        """Wait for the host's pause and the run's pace, before the intent. False: not now."""
+        while not (self.is_stopping or self.is_leaving or self._lost):
+            wait = max(self.limits.pause_left(host), await self._turn())
+            if wait <= 0:
+                return True
+            if wait > LONGEST_NAP:
+                self._defer(state, wait)
+                return False
+            await asyncio.sleep(wait)
+            if not self.limits.pause_left(host):
+                break
+        if self.is_stopping:
+            self.passage.withdraw(state, CANCELLED)
+            self._touch(state)
+            return False
+        if self.is_leaving:
+            self._touch(state)
+            return False
+        return True
+
+    async def _turn(self) -> float:
+        """Seconds until this record's turn under the run's pace; 0 without one."""
+        pace = self.program.options.get("pace_per_minute")
+        if not pace:
+            return 0.0
+        if not self._pace:
+            began = time.monotonic()
+            first, every, count = await self.store.call(
+                pacing.reserve, self.program.job_id, int(pace)
+            )
+            self._pace = [began + first + every * n for n in range(count)]
+        return self._pace.pop(0) - time.monotonic()
+
+    async def _wait_to_retry(self, state: RecordState, step: CompiledStep, retry: Retry) -> bool:
+        """Back-off. Short ones here; longer ones in a batch of their own. False: it has left."""
+        entry = state.entry(step.number)
+        wait = backoff(entry["attempts"] if entry else 1, retry.after_seconds)
+        if retry.pause_host:
+            prepared = self._prepare(state, step)
+            if isinstance(prepared, Prepared):
+                self.limits.pause(prepared.host, wait)
+        self._touch(state)  # the attempt was definite: its intent is no longer in doubt
+        if wait > LONGEST_NAP:
+            self._defer(state, wait)
+            return False
+        deadline = time.monotonic() + wait
+        while (left := deadline - time.monotonic()) > 0:
+            if self.is_stopping or self.is_leaving:
+                break
+            await asyncio.sleep(min(left, 0.5))
+        if self.is_stopping:
+            self.passage.withdraw(state, CANCELLED)
+            self._touch(state)
+            return False
+        return not self.is_leaving
+
+    def _defer(self, state: RecordState, seconds: float) -> None:
+        self._deferred[state.id] = in_time(seconds)
+        self._touch(state)
+
+    # --- Groups -------------------------------------------------------------------------------
+
+    def _touch(self, state: RecordState) -> None:
+        self._dirty[state.id] = state
+        if not self._in_flight or (self._tasks and len(self._dirty) >= GROUP_SIZE):
+            self._flush_soon(0.0)
+        else:
+            self._flush_soon(GROUP_SECONDS)
+
+    async def _durable(self, state: RecordState) -> None:
+        """Returns once the record's intent is committed."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._touch(state)
+        await waiter
+
+    def _flush_soon(self, seconds: float) -> None:
+        if self._flushing:
+            return  # the present commit looks again when it is through
+        loop = asyncio.get_running_loop()
+        if self._timer:
+            if seconds or self._timer.when() <= loop.time():
+                return
+            self._timer.cancel()
+        # call_later, also for "now": the records that are ready join the group first.
+        self._timer = loop.call_later(seconds, self._start_flush)
+
+    def _start_flush(self) -> None:
+        self._timer = None
+        if self._lost is None and self._flushing is None and self._dirty:
+            self._flushing = asyncio.create_task(self._flush_in_background())
+
+    async def _flush_in_background(self) -> None:
+        try:
+            await self._commit(is_last=False)
+        except Exception as error:  # noqa: BLE001 -- told to whoever runs the batch
+            self._lost = self._lost or error
+            for task in self._tasks:
+                task.cancel()
+        finally:
+            self._flushing = None
+            if self._dirty and self._lost is None:
+                self._flush_soon(0.0 if not self._in_flight else GROUP_SECONDS / 2)
+
+    async def _flush(self, *, is_last: bool = False) -> None:
+        while self._flushing:
+            await asyncio.wait([self._flushing])
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._lost:
+            raise self._lost
+        if self._dirty or is_last:
+            await self._commit(is_last=is_last)
+
+    async def _commit(self, *, is_last: bool) -> None:
+        group = self._group(is_last=is_last)
+        waiters, self._waiters = self._waiters, []
+        self._commit_number += 1
+        try:
+            answer: Answer = await self.store.call(
+                journal.commit, self.claim, self.program, group, self._commit_number
+            )
+        except Fenced as fenced:
+            for waiter in waiters:
+                waiter.cancel()
+            await self.store.call(
+                journal.keep_as_evidence, self.claim, self.program, group, str(fenced)
+            )
+            raise
+        self.is_stopping = self.is_stopping or answer.is_stopping
+        self.has_ended = answer.has_ended
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _group(self, *, is_last: bool) -> Group:
+        changes: Counter[str] = Counter()
+        rows = []
+        for state in self._dirty.values():
+            if state.counted_as != state.status:
+                changes[state.counted_as] -= 1
+                changes[state.status] += 1
+                state.counted_as = state.status
+            rows.append(state.row())
+        self._dirty = {}
+        deferred: dict[int, datetime] = {}
+        if is_last:
+            deferred, self._deferred = self._deferred, {}
+        return Group(
+            rows=rows, changes=changes, deltas=self.passage.take_deltas(),
+            told=self.passage.take_told(), deferred=deferred, is_last=is_last and not self.is_leaving,
+        )  # fmt: skip
+
+    async def _abandon(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    def stop_effects(self) -> None:
+        """The job is being cancelled (told by the heartbeat): records stop before they begin."""
+        self.is_stopping = True
+
+
+__all__ = ["BatchRun", "Continue", "Store"]

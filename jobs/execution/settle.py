@@ -1,0 +1,161 @@
+"""The end of a job: by one conditional UPDATE, when nothing of it is at work any more."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from jobs import events
+from jobs.events import EventKind
+from jobs.execution import counting
+from jobs.models import Batch, Job, Record
+from jobs.models.jobs import JobKind
+from jobs.statuses import (
+    ACTIVE_JOB_STATUSES,
+    OPEN_RECORD_STATUSES,
+    BatchStatus,
+    JobStatus,
+    RecordStatus,
+)
+
+OPEN_BATCHES = (BatchStatus.PENDING, BatchStatus.RUNNING)
+
+
+@dataclass(slots=True, frozen=True)
+class Ending:
+    status: str
+    kind: str
+    message: str
+    error: str = ""
+    error_type: str = ""
+    error_step: str = ""
+    output: str = ""
+
+
+def settle(job_id: int) -> bool:
+    """Close the job if its work has stopped. True when this call ended it; called often."""
+    with transaction.atomic():
+        # Two batches that end at once: the row lock lets one see the other's end.
+        locked = Job.objects.filter(pk=job_id, status__in=ACTIVE_JOB_STATUSES).update(
+            status=F("status")
+        )
+        if not locked or Batch.objects.filter(job_id=job_id, status__in=OPEN_BATCHES).exists():
+            return False
+        job = Job.objects.get(pk=job_id)
+        if job.cancel_requested_at or job.stop_error:
+            cancel_open_records(job)
+            job.refresh_from_db()
+        elif job.planned_count < job.total_count:
+            return False
+        elif job.remaining_count:
+            _wait(job)
+            return False
+        return _end(job, _ending(job))
+
+
+def _wait(job: Job) -> None:
+    """Only waiting records are left: so does the job."""
+    waits = Job.objects.filter(
+        pk=job.pk, status__in=(JobStatus.RUNNING, JobStatus.PENDING), waiting_count__gt=0
+    ).update(status=JobStatus.WAITING)
+    if waits:
+        count = job.waiting_count
+        events.emit(
+            job.pk, EventKind.WAITING,
+            f"{count:,} record{'s wait' if count != 1 else ' waits'} for an answer or a time.",
+        )  # fmt: skip
+
+
+def _ending(job: Job) -> Ending:
+    if job.cancel_requested_at:
+        return Ending(JobStatus.CANCELLED, EventKind.CANCELLED, _cancelled_text(job))
+    if job.stop_error:
+        return Ending(
+            JobStatus.FAILED, EventKind.FAILED, job.stop_error, error=job.stop_error,
+            error_type=job.error_type or "failure_limit",
+        )  # fmt: skip
+    if job.kind == JobKind.WORKFLOW:
+        return _workflow_ending(job)
+    text = counting.summary(job)
+    return Ending(JobStatus.COMPLETED, EventKind.COMPLETED, f"Completed: {text}.", output=text)
+
+
+def _workflow_ending(job: Job) -> Ending:
+    record = Record.objects.get(job_id=job.pk)
+    if record.status == RecordStatus.COMPLETED:
+        output = str(record.outcome_metadata.get("message") or record.outcome or "Completed")
+        return Ending(
+            JobStatus.COMPLETED, EventKind.COMPLETED, f"Completed: {output}"[:500], output=output
+        )
+    number = record.error_step or record.next_step
+    name = job.steps[number - 1]["name"] if 0 < number <= len(job.steps) else ""
+    return Ending(
+        JobStatus.FAILED, EventKind.FAILED, f"Step {number} ({name}) failed: {record.error}"[:500],
+        error=record.error, error_type=record.error_type or "unknown",
+        error_step=f"{number} ({name})",
+    )  # fmt: skip
+
+
+def _end(job: Job, ending: Ending) -> bool:
+    now = timezone.now()
+    ended = Job.objects.filter(
+        Q(started_at=None) | Q(started_at__lte=now), pk=job.pk, status__in=ACTIVE_JOB_STATUSES
+    ).update(
+        status=ending.status, completed_at=now, error=ending.error, error_type=ending.error_type,
+        error_step=ending.error_step, output=ending.output,
+    )  # fmt: skip
+    if not ended:
+        return False
+    events.emit(job.pk, ending.kind, ending.message, payload={"counts": job.counts()})
+    if job.started_at:
+        from jobs import durations  # it reads jobs; settle only tells it
+
+        learned = durations.learn(job.pk) if ending.status == JobStatus.COMPLETED else False
+        ms = (timezone.now() - now).total_seconds() * 1000
+        words = "Counters closed, usage settled" + (", durations learned." if learned else ".")
+        events.emit(
+            job.pk, EventKind.TORN_DOWN, words, payload={"phase": "teardown", "ms": round(ms, 1)}
+        )
+    return True
+
+
+def cancel_open_records(job: Job) -> None:
+    """What never began is cancelled; what was on its way when its worker was lost is uncertain.
+
+    Records that were not planned yet have no row: they are counted as cancelled.
+    """
+    now = timezone.now()
+    open_records = Record.objects.filter(job_id=job.pk, status__in=OPEN_RECORD_STATUSES)
+    uncertain = open_records.filter(intent_step__gt=0).update(
+        status=RecordStatus.UNCERTAIN, error="The job was stopped while this step was on its way.",
+        error_type="uncertain_effect", error_step=F("intent_step"), completed_at=now,
+        cause="Stopped while a step was on its way",
+    )  # fmt: skip
+    cancelled = open_records.update(
+        status=RecordStatus.CANCELLED, completed_at=now, wait_kind="", wait_until=None,
+        wait_token_hash="",
+    )  # fmt: skip
+    unplanned = job.total_count - job.planned_count
+    Job.objects.filter(pk=job.pk).update(
+        cancelled_count=F("cancelled_count") + cancelled + unplanned,
+        uncertain_count=F("uncertain_count") + uncertain,
+        waiting_count=0,
+    )
+
+
+def _cancelled_text(job: Job) -> str:
+    if job.started_at is None:
+        return "Cancelled before it began: nothing was done."
+    finished = job.done_count + job.failed_count + job.uncertain_count
+    done = f"{finished:,} of {job.total_count:,} had been worked on, and that was not undone."
+    if job.uncertain_count:
+        done += f" Of {job.uncertain_count:,} it is uncertain whether a call arrived."
+    if job.force_stopped_at:
+        return f"Cancelled; the worker could not be reached and was cut off. {done}"
+    lost = job.events.filter(
+        kind=EventKind.LEASE_EXPIRED, at__gte=job.cancel_requested_at
+    ).exists()  # fmt: skip
+    if lost:
+        return f"Cancelled; the worker was already gone. {done}"
+    return f"Cancelled; the worker stopped. {done}"

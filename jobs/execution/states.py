@@ -1,0 +1,58 @@
+"""One record while a batch is in a worker's hands: plain values, no ORM object."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jobs.execution import bulk
+
+
+@dataclass(slots=True, eq=False)
+class RecordState:
+    id: int
+    position: int
+    contact: dict[str, Any]
+    contact_gone: bool
+    status: str
+    next_step: int
+    intent_step: int
+    resend_number: int
+    values: dict[str, Any]
+    journey: list[dict[str, Any]]
+    started_at: datetime | None
+    active_ms: float
+    counted_as: str  # the status the job's counters know of
+    intent_at: datetime | None = None
+    outcome: str = ""
+    outcome_metadata: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    error_type: str = ""
+    error_step: int = 0
+    cause: str = ""
+    wait_kind: str = ""
+    wait_until: datetime | None = None
+    wait_token_hash: str = ""
+    wait_prompt: str = ""
+    wait_on_timeout: str = ""
+    completed_at: datetime | None = None
+    deferred_until: datetime | None = None
+    clock: float = 0.0  # monotonic, when the present step began
+
+    def entry(self, step: int) -> dict[str, Any] | None:
+        """The journey's entry of a step, if it was reached before."""
+        for entry in reversed(self.journey):
+            if entry["step"] == step:
+                return entry
+            if entry["step"] < step:
+                return None
+        return None
+
+    def row(self) -> tuple[Any, ...]:
+        """(id, *bulk.RECORD_COLUMNS)"""
+        return (
+            self.id, self.status, self.next_step, self.intent_step, self.intent_at,
+            bulk.dumps(self.values), bulk.dumps(self.journey), self.outcome,
+            bulk.dumps(self.outcome_metadata), self.error, self.error_type, self.error_step,
+            self.cause, self.wait_kind, self.wait_until, self.wait_token_hash, self.wait_prompt,
+            self.wait_on_timeout, self.started_at, self.completed_at, self.active_ms,
+        )  # fmt: skip
