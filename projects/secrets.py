@@ -93,8 +93,7 @@ def rotate() -> tuple[int, list[str]]:
 
 
 def _cipher() -> MultiFernet:
-    return _cipher_for(getattr(settings, "SECRETS_KEYS", ()) and tuple(settings.SECRETS_KEYS),
-                       settings.SECRET_KEY)  # fmt: skip
+    return _cipher_for(tuple(getattr(settings, "SECRETS_KEYS", ())), settings.SECRET_KEY)
 
 
 @lru_cache(maxsize=8)

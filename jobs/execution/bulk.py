@@ -82,9 +82,7 @@ def _update_records_postgresql(batch_id: int, rows: Sequence[tuple[Any, ...]]) -
         arrays.append("%s::text[]" if kind == "jsonb" else f"%s::{kind}[]")
     for name, kind in RECORD_COLUMNS:
         if kind == "jsonb":
-            assignments = assignments.replace(
-                f"v.{_quoted(name)}", f"v.{_quoted(name)}::jsonb"
-            )
+            assignments = assignments.replace(f"v.{_quoted(name)}", f"v.{_quoted(name)}::jsonb")
     statement = (
         f"UPDATE jobs_record r SET {assignments} "  # noqa: S608 -- constants
         f"FROM unnest({', '.join(arrays)}) AS v({names}) "
@@ -128,9 +126,7 @@ def insert_records(
     The batches must exist: record `i` of the slice goes to batch `first_batch_number + i //
     batch_size`. Returns how many records were made.
     """
-    inner, parameters = (
-        contacts.order_by("pk").values_list("pk", "name", "email").query.sql_with_params()
-    )
+    inner, parameters = contacts.values_list("pk", "name", "email").query.sql_with_params()
     empty = "'{}'::jsonb, '[]'::jsonb, '{}'::jsonb"
     if connection.vendor != "postgresql":
         empty = "'{}', '[]', '{}'"
@@ -141,21 +137,20 @@ def insert_records(
             status, next_step, intent_step, resend_number, outcome, error, error_type, error_step,
             cause, wait_kind, wait_token_hash, wait_prompt, wait_on_timeout, is_corrected, active_ms
         )
+        WITH s(id, name, email) AS ({inner})
         SELECT %s, %s, %s, %s, b.id, c.id, c.name, c.email, c.i + %s, %s, {empty},
                'pending', 1, 0, 0, '', '', '', 0, '', '', '', '', '', {_false()}, 0
         FROM (
             SELECT s.id, s.name, s.email, row_number() OVER (ORDER BY s.id) - 1 AS i
-            FROM ({inner}) AS s(id, name, email)
+            FROM s
         ) AS c
         JOIN jobs_batch b ON b.job_id = %s AND b.number = %s + c.i / %s
     """  # noqa: S608 -- the inner query is Django's, with parameters
-    if connection.vendor != "postgresql":
-        statement = statement.replace(f"({inner}) AS s(id, name, email)", f"({_named(inner)}) AS s")
     with connection.cursor() as cursor:
         cursor.execute(
             statement,
             [
-                job_id, team_id, project_id, pipeline_id, first_position, _adapt(now), *parameters,
+                *parameters, job_id, team_id, project_id, pipeline_id, first_position, _adapt(now),
                 job_id, first_batch_number, batch_size,
             ],
         )  # fmt: skip
@@ -164,11 +159,6 @@ def insert_records(
 
 def _false() -> str:
     return "false" if connection.vendor == "postgresql" else "0"
-
-
-def _named(inner: str) -> str:
-    """SQLite names no columns behind an alias: the inner query's own are id, name and email."""
-    return inner
 
 
 def add_histogram(current: list[int], delta: list[int]) -> list[int]:

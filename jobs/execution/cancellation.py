@@ -64,7 +64,7 @@ def _ask(job: Job, actor: Actor) -> bool:
     return True
 
 
-class _NothingToAsk(Exception):  # noqa: N818 -- rolls the batches back
+class _NothingToAsk(Exception):
     pass
 
 

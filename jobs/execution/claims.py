@@ -44,9 +44,7 @@ def due_jobs() -> "QuerySet[Job]":
     """Jobs with a batch to take now, in the true order of dispatch: teams take turns, and within
     a team its jobs do.
     """
-    due = Batch.objects.filter(
-        job_id=OuterRef("pk"), status=BatchStatus.PENDING, due_at__lte=Now()
-    )
+    due = Batch.objects.filter(job_id=OuterRef("pk"), status=BatchStatus.PENDING, due_at__lte=Now())
     return (
         Job.objects.filter(
             Q(scheduled_for=None) | Q(scheduled_for__lte=Now()),

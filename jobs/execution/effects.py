@@ -49,9 +49,7 @@ class Limits:
         return self._windows[key]
 
     @asynccontextmanager
-    async def slot(
-        self, program: Program, step: CompiledStep, host: str
-    ) -> AsyncIterator[None]:
+    async def slot(self, program: Program, step: CompiledStep, host: str) -> AsyncIterator[None]:
         key = (program.job_id, step.number)
         if key not in self._steps:
             self._steps[key] = asyncio.Semaphore(self.concurrency(program, step))

@@ -57,9 +57,7 @@ class ThreadStore:
 
     async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, lambda: steadily(function, *args, **kwargs)
-        )
+        return await loop.run_in_executor(self._pool, lambda: steadily(function, *args, **kwargs))
 
     def close(self) -> None:
         self._pool.submit(connections.close_all)
@@ -116,9 +114,7 @@ class Engine:
                     return is_late and more
                 continue
             timeout = LOOK_AGAIN_SECONDS
-            await asyncio.wait(
-                self.runs, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(self.runs, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     def leave(self) -> None:
         """Stop soon: nothing new begins, calls under way finish, the rest goes back."""
@@ -171,9 +167,7 @@ class Engine:
         except CannotCompile as error:
             await self.store.call(stop_job, claim, str(error), "configuration")
             return
-        run = BatchRun(
-            claim, program, store=self.store, limits=self.limits, clients=self.clients
-        )
+        run = BatchRun(claim, program, store=self.store, limits=self.limits, clients=self.clients)
         task = asyncio.current_task()
         assert task is not None
         self.runs[task] = run

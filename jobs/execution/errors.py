@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Refused(Exception):  # noqa: N818 -- an answer to a person, not a fault
+class Refused(Exception):
     """`str()` says in plain words what to do; `code` is for programs; `facts` for their bodies.
 
     Codes: PLAN_LIMIT, NOT_ACTIVE, NOT_PUBLISHED, NO_CONTACTS, ALREADY_ENDED, NOT_FAILED,

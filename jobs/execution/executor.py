@@ -36,7 +36,7 @@ class Store(Protocol):
     async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
 
 
-class Stopped(Exception):  # noqa: N818 -- the worker was asked to end
+class Stopped(Exception):
     pass
 
 

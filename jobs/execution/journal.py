@@ -22,7 +22,7 @@ from jobs.statuses import BatchStatus
 from projects.models import Contact
 
 
-class Fenced(Exception):  # noqa: N818 -- an answer: this worker's lease was taken over
+class Fenced(Exception):
     pass
 
 
@@ -146,9 +146,7 @@ def _count(claim: Claim, program: Program, group: Group) -> Answer:
 
 
 def _is_stopping(job_id: int) -> bool:
-    return Job.objects.filter(
-        ~Q(cancel_requested_at=None) | ~Q(stop_error=""), pk=job_id
-    ).exists()
+    return Job.objects.filter(~Q(cancel_requested_at=None) | ~Q(stop_error=""), pk=job_id).exists()
 
 
 def _check_failure_limit(job_id: int, options: dict[str, Any], changes: Counter[str]) -> None:

@@ -190,7 +190,9 @@ class Passage:
             entry["error"] = reason
         self.end(state, "cancelled", error=reason)
 
-    def arrived(self, state: RecordState, step: CompiledStep, result: EffectResult, ms: float) -> None:
+    def arrived(
+        self, state: RecordState, step: CompiledStep, result: EffectResult, ms: float
+    ) -> None:
         """Take an effect's result. A Retry leaves the record where it is (see `log`)."""
         entry = state.entry(step.number) or self.open(state, step)
         state.intent_step, state.intent_at = 0, None

@@ -32,16 +32,18 @@ def plan_first_slice(job: Job) -> None:
 
 def plan_next() -> bool:
     """Take one job whose open records run short and make its next slice. False: none needs it."""
+    settled = (
+        F("done_count") + F("failed_count") + F("skipped_count") + F("cancelled_count")
+        + F("uncertain_count") + F("waiting_count")
+    )  # fmt: skip
     hungry = Job.objects.filter(
         Q(planning_leased_until=None) | Q(planning_leased_until__lt=Now()),
+        Q(planned_count__lt=settled + LOOKAHEAD),
         status__in=["pending", "running", "waiting"],
         cancel_requested_at=None,
         stop_error="",
         planned_count__lt=F("total_count"),
-        planned_count__lt=LOOKAHEAD
-        + F("done_count") + F("failed_count") + F("skipped_count") + F("cancelled_count")
-        + F("uncertain_count") + F("waiting_count"),
-    ).order_by("last_claimed_at", "pk")  # fmt: skip
+    ).order_by("last_claimed_at", "pk")
     for job_id in hungry.values_list("pk", flat=True)[:3]:
         taken = hungry.order_by().filter(pk=job_id).update(planning_leased_until=Now() + LEASE)
         if taken:

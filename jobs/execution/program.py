@@ -11,7 +11,7 @@ from jobs.steps.base import EffectStep, PureStep
 KEPT_SECONDS = 30  # a changed secret is seen after so long
 
 
-class CannotCompile(Exception):  # noqa: N818
+class CannotCompile(Exception):
     """The published definition does not compile (a secret is missing, a kind is unknown)."""
 
 

@@ -14,8 +14,8 @@ from jobs.execution import counting, hints, settle
 from jobs.execution.errors import Refused
 from jobs.execution.retrying import requeue
 from jobs.models import Callback, Job, LateReport, Record, StepCount
-from jobs.steps.callbacks import read_token
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus, RecordStatus, StepStatus
+from jobs.steps.callbacks import read_token
 
 
 def approve(record: Record, actor: Actor, *, note: str = "") -> Record:
@@ -80,9 +80,7 @@ def give_up(record: Record, actor: Actor, *, note: str = "") -> Record:
             completed_at=timezone.now(),
         )  # fmt: skip
         _check(changed)
-        counting.move(
-            record.job_id, Counter({RecordStatus.UNCERTAIN: -1, RecordStatus.FAILED: 1})
-        )
+        counting.move(record.job_id, Counter({RecordStatus.UNCERTAIN: -1, RecordStatus.FAILED: 1}))
         _emit(record, actor, "given up", note)
     record.refresh_from_db()
     return record

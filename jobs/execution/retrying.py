@@ -13,7 +13,6 @@ from jobs.execution import bulk, counting, hints
 from jobs.execution.errors import Refused
 from jobs.execution.launching import launch, published_version
 from jobs.models import Batch, Job, Record
-from jobs.models.jobs import JobKind
 from jobs.statuses import JobStatus, RecordStatus
 
 RESENDABLE = (JobStatus.FAILED, JobStatus.CANCELLED)

@@ -53,9 +53,7 @@ def _add_steps(job_id: int, deltas: dict[int, StepDelta], now: datetime) -> None
     )  # fmt: skip
 
 
-def _add_minute(
-    project_id: int, changes: Counter[str], ended: int, minute: datetime
-) -> None:
+def _add_minute(project_id: int, changes: Counter[str], ended: int, minute: datetime) -> None:
     done, failed = max(0, changes["completed"]), max(0, changes["failed"])
     raised = {
         "done_count": F("done_count") + done, "failed_count": F("failed_count") + failed,
