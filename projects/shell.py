@@ -60,9 +60,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "projects": [
             {
                 "team": team,
-                "projects": [
-                    {"id": p.pk, "name": p.name, "url": p.get_absolute_url()} for p in group
-                ],
+                "projects": [{"id": p.pk, "name": p.name, "url": _home_of(p)} for p in group],
             }
             for team, group in groupby(projects, key=lambda p: p.team.name)
         ],
@@ -89,6 +87,13 @@ def _links(
             {"label": label, "url": url, "icon": icon, "count": count, "is_current": is_current}
         )
     return found
+
+
+def _home_of(project: Project) -> str:
+    try:
+        return project.get_absolute_url()
+    except NoReverseMatch:
+        return reverse("projects:contacts", args=[project.slug])
 
 
 def _has_live() -> bool:

@@ -1,6 +1,7 @@
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import NoReverseMatch
 from django.views import View
 
 
@@ -8,4 +9,7 @@ class HomeView(LoginRequiredMixin, View):
     """Where signing in leads: the current project's runs."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return redirect("jobs:list")
+        try:
+            return redirect("jobs:list")
+        except NoReverseMatch:
+            return redirect("account_email")
