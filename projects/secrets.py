@@ -93,7 +93,7 @@ def rotate() -> tuple[int, list[str]]:
 
 
 def _cipher() -> MultiFernet:
-    return _cipher_for(tuple(getattr(settings, "SECRETS_KEYS", ())), settings.SECRET_KEY)
+    return _cipher_for(tuple(settings.SECRETS_KEYS), settings.SECRET_KEY)
 
 
 @lru_cache(maxsize=8)

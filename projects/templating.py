@@ -7,6 +7,7 @@ dictionaries and lists. See docs/steps.md, "Templates", for what authors may wri
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -32,6 +33,8 @@ MAX_ITEMS = 2_000  # of a list or range within a template
 MAX_ITERATIONS = 10_000  # of all loops of one rendering together
 MAX_DIGITS = 300  # of a number
 MAX_WORK = 4_000_000  # characters and items that filters handle in one rendering
+MAX_BLANKS = 200  # white space at the ends of one tag
+OPENING = re.compile(r"\{\{|\{%")
 CPU_SECONDS = 0.5  # of one rendering
 
 # Filters whose regular expressions or parsers are slow on long texts.
@@ -199,6 +202,7 @@ class Template:
         self.source = source
         if len(source) > MAX_SOURCE:
             raise TemplateProblem(f"a template holds at most {MAX_SOURCE:,} characters")
+        _scan(source)
         try:
             self._bound = ENVIRONMENT.from_string(source)
             for expression in _expressions(self._bound.nodes, RenderContext(self._bound)):
@@ -287,6 +291,22 @@ def compile_condition(expression: str) -> Template:
     if not expression.strip():
         raise TemplateProblem("the condition is empty")
     return compile_template("{% if " + expression + " %}1{% endif %}")
+
+
+def _scan(source: str) -> None:
+    """Refuse what makes the lexer's regular expressions slow (quadratic, 10 s for 20,000
+    characters): tags that are never closed, and long white space at a tag's ends."""
+    at = 0
+    while found := OPENING.search(source, at):
+        closing = "}}" if found[0] == "{{" else "%}"
+        end = source.find(closing, found.end())
+        line = source.count("\n", 0, found.start()) + 1
+        if end < 0:
+            raise TemplateProblem(f"expected {closing!r}, found the end", line)
+        inner = source[found.end() : end]
+        if len(inner) - len(inner.removeprefix("-").removesuffix("-").strip()) > MAX_BLANKS:
+            raise TemplateProblem("too much white space inside a tag", line)
+        at = end + 2
 
 
 def _as_text(value: object) -> str:

@@ -59,7 +59,12 @@ class End:
 
 @dataclass(slots=True)
 class Hold:
-    """`kind` is approval, callback or until; `until` is when a time is reached or given up."""
+    """`kind` is approval, callback or until; `until` is when a time is reached or given up.
+
+    A callback's token is not in here: jobs/steps/callbacks.py makes it from record and step name
+    (`make_token`), the record stores `hash_token(token)`, and `read_token` finds the record of a
+    call that came before the wait.
+    """
 
     kind: Literal["approval", "callback", "until"]
     until: datetime | None = None
@@ -131,3 +136,4 @@ class Clients(Protocol):
     """What the worker process shares among effects (jobs/steps/clients.py)."""
 
     http: Any
+    smtp: Any

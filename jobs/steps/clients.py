@@ -7,17 +7,19 @@ One per event loop. An exception says what may have left the machine: NotSent (D
 refused address) or MaybeSent (time-out or reset afterwards).
 """
 
-import asyncio
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from yarl import URL
 
 from jobs.steps import guard
+
+if TYPE_CHECKING:
+    from jobs.steps.smtp import SmtpClient
 
 USER_AGENT = "Spindle"
 MAX_REDIRECTS = 5
@@ -226,12 +228,14 @@ class Clients:
     """Opened once by a worker's event loop, closed with it."""
 
     http: HttpClient
-    smtp: Any
+    smtp: "SmtpClient"
 
     async def __aenter__(self) -> Self:
-        self.http = HttpClient()
-        await asyncio.sleep(0)
+        from jobs.steps.smtp import SmtpClient  # it needs this module's exceptions
+
+        self.http, self.smtp = HttpClient(), SmtpClient()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
+        await self.smtp.close()

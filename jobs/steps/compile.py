@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jobs.steps.ai import AiStep
 from jobs.steps.base import EffectStep, PureStep
 from jobs.steps.custom import CustomEffectStep, CustomPureStep
+from jobs.steps.email import EmailStep
 from jobs.steps.http import HttpStep
 from jobs.steps.pure import ConditionStep, OutcomeStep, SetStep, TemplateStep, WaitStep
 from projects.steps import registry
@@ -28,6 +30,10 @@ def compile_step(
         return PURE[kind](config)
     if kind == "http":
         return HttpStep(config, secrets)
+    if kind == "email":
+        return EmailStep(config, secrets)
+    if kind == "ai":
+        return AiStep(config, secrets, effort)
     spec = registry.get(kind)
     if spec.run is None:
         raise registry.UnknownKind(f"There is no step kind {kind!r} that can be run.")

@@ -10,9 +10,10 @@ from projects.templating import Template
 class Names:
     """Builds the template names for a step's templates; costly ones only when they are read."""
 
-    __slots__ = ("_callbacks", "_secrets")
+    __slots__ = ("_callbacks", "_secrets", "templates")
 
     def __init__(self, templates: list[Template], secrets: dict[str, str] | None = None):
+        self.templates = templates
         paths = [path for template in templates for path in template.paths]
         self._callbacks = tuple({p[1] for p in paths if p[0] == "callback_urls" and len(p) > 1})
         self._secrets = {

@@ -92,7 +92,7 @@ def unregister(kind: str) -> None:
 
 def get(kind: str) -> StepSpec:
     """The spec of a kind; raises UnknownKind."""
-    from projects.steps import kinds  # noqa: F401  # registers Spindle's own on first use
+    from projects.steps import kinds, message_kinds  # noqa: F401  # registers Spindle's own on first use
 
     try:
         return _specs[kind]
@@ -103,6 +103,6 @@ def get(kind: str) -> StepSpec:
 
 def all_specs() -> list[StepSpec]:
     """In the order an "Add step" menu shows them: Spindle's own first, then registered ones."""
-    from projects.steps import kinds  # noqa: F401
+    from projects.steps import kinds, message_kinds  # noqa: F401
 
     return list(_specs.values())
