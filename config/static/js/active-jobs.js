@@ -1,0 +1,272 @@
+// The Active Jobs indicator of the sidebar and its panel (docs/live.md).
+import { clockText, roughText, serverNow, timeOfDay } from "./clock.js";
+
+const SHOWN = 50;
+const LINGER_MS = 5_000;
+const RANK = { running: 0, waiting: 1, pending: 2 };
+const WORDS = {
+  pending: "Queued", running: "Running", waiting: "Waiting", completed: "Completed",
+  failed: "Failed", cancelled: "Cancelled",
+};
+const ICONS = {
+  pending: "M12 7v5l3 2M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
+  running: "M12 3a9 9 0 1 0 9 9",
+  waiting: "M9 6v12M15 6v12",
+  completed: "M5 12.5l4.5 4.5L19 7.5",
+  failed: "M12 4 2.5 20h19zM12 10v4M12 17h.01",
+  cancelled: "M6 6l12 12M18 6 6 18",
+};
+const HEALTH = { connected: "Connected", checking: "Checking", disconnected: "Disconnected" };
+
+export function labelOf(totals) {
+  for (const status of ["running", "pending", "waiting"]) {
+    const count = totals[status];
+    if (count) return `${count.toLocaleString("en")} ${count === 1 ? "job" : "jobs"} ${status}`;
+  }
+  return "No active jobs";
+}
+
+/** Over twice its usual maximum. */
+export function isStalled(job, now) {
+  return Boolean(job.status === "running" && job.started && job.usual_high
+    && now - job.started > 2 * job.usual_high * 1000);
+}
+
+export class ActiveJobs {
+  constructor(root, state) {
+    this.root = root;
+    this.panel = root.querySelector("[data-panel]");
+    this.summary = root.querySelector("summary");
+    this.groups = root.querySelector("[data-groups]");
+    this.jobs = new Map(); // id → facts
+    this.versions = new Map();
+    this.totalsByTeam = new Map([["page", state.totals]]);
+    this.rows = new Map();
+    this.isLive = false;
+    this.frozenAt = serverNow();
+    this.put(state.jobs);
+    this.listen();
+    this.draw();
+  }
+
+  listen() {
+    document.addEventListener("spindle:snapshot", ({ detail }) => {
+      this.jobs.clear();
+      this.versions.clear();
+      this.totalsByTeam = new Map(Object.entries(detail.totals));
+      this.put(detail.jobs);
+      this.draw();
+    });
+    document.addEventListener("spindle:job", (event) => this.take(event.detail));
+    document.addEventListener("spindle:health", (event) => this.showHealth(event.detail));
+    document.addEventListener("spindle:signed-out", () => this.showSignedOut());
+    this.root.addEventListener("toggle", () => {
+      if (!this.root.open) return;
+      this.draw();
+      this.panel.focus({ preventScroll: true });
+    });
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
+    document.addEventListener("click", (event) => !this.root.contains(event.target) && this.close());
+    setInterval(() => this.tick(), 1_000);
+  }
+
+  close() {
+    if (!this.root.open) return;
+    const hadFocus = this.root.contains(document.activeElement) || document.activeElement === document.body;
+    this.root.open = false;
+    if (hadFocus) this.summary.focus({ preventScroll: true });
+  }
+
+  put(jobs) {
+    for (const job of jobs) {
+      this.jobs.set(job.id, job);
+      this.versions.set(job.id, job.v);
+    }
+  }
+
+  take(job) {
+    if (job.v < (this.versions.get(job.id) ?? -1)) return;
+    this.versions.set(job.id, job.v);
+    this.totalsByTeam.set(String(job.team), job.totals);
+    const before = this.jobs.get(job.id);
+    this.jobs.set(job.id, job);
+    if (!(job.status in RANK)) {
+      if (before && before.status in RANK) this.say(`${job.label}: ${WORDS[job.status]}`);
+      setTimeout(() => this.forget(job.id), LINGER_MS);
+    }
+    this.draw();
+  }
+
+  /** A finished job leaves, unless it was started again meanwhile. */
+  forget(id) {
+    const held = this.jobs.get(id);
+    if (!held || held.status in RANK) return;
+    this.jobs.delete(id);
+    this.draw();
+  }
+
+  totals() {
+    const sum = { running: 0, waiting: 0, pending: 0 };
+    for (const totals of this.totalsByTeam.values()) {
+      for (const key of Object.keys(sum)) sum[key] += totals[key];
+    }
+    return sum;
+  }
+
+  draw() {
+    const totals = this.totals();
+    const count = totals.running + totals.waiting + totals.pending;
+    this.text("[data-label]", labelOf(totals));
+    this.find("[data-spin]").classList.toggle("is-running", totals.running > 0);
+    const queued = totals.running ? totals.pending : 0;
+    this.text("[data-queued]", queued ? `${queued.toLocaleString("en")} more queued` : "");
+    this.text("[data-all]", count > SHOWN ? `see all ${count.toLocaleString("en")}` : "All jobs");
+    this.find("[data-all]").href = this.root.dataset.jobsUrl + (count > SHOWN ? "?status=active" : "");
+    if (this.root.open) this.drawRows();
+    this.tick();
+  }
+
+  shown() {
+    const jobs = [...this.jobs.values()].sort((a, b) => rank(a) - rank(b) || a.id - b.id);
+    return jobs.slice(0, SHOWN).sort((a, b) => a.project.localeCompare(b.project)
+      || a.project_id - b.project_id || rank(a) - rank(b) || a.id - b.id);
+  }
+
+  drawRows() {
+    const focused = document.activeElement?.closest?.("[data-job]")?.dataset.job;
+    const groups = [];
+    for (const job of this.shown()) {
+      if (groups.at(-1)?.projectId !== job.project_id) {
+        groups.push({ projectId: job.project_id, name: job.project, jobs: [] });
+      }
+      groups.at(-1).jobs.push(job);
+    }
+    this.rows.clear();
+    this.groups.replaceChildren(...groups.map((group) => this.section(group)));
+    if (!groups.length) this.groups.append(element("p", "nothing", "No active jobs"));
+    if (focused) (this.rows.get(Number(focused))?.link ?? this.panel).focus({ preventScroll: true });
+  }
+
+  section(group) {
+    const node = document.createElement("section");
+    node.setAttribute("aria-label", group.name);
+    const heading = element("h2", "", `${group.name} `);
+    heading.append(element("span", "group-count", String(group.jobs.length)));
+    const list = document.createElement("ul");
+    list.append(...group.jobs.map((job) => this.row(job)));
+    node.append(heading, list);
+    return node;
+  }
+
+  row(job) {
+    const item = document.createElement("li");
+    const link = element("a", `active-job is-${job.status}`);
+    link.href = `${this.root.dataset.jobsUrl.replace(/\/?$/, "/")}${job.id}`;
+    link.dataset.job = job.id;
+    const label = element("span", "label", job.label);
+    if (job.short_id) label.append(" ", element("span", "mono muted", `#${job.short_id}`));
+    const stalled = element("span", "pill warn", "STALLED?");
+    label.append(" ", stalled);
+    const time = element("span", "time");
+    const who = element("span", "who");
+    link.append(icon(job), label, time, who);
+    item.append(link);
+    this.rows.set(job.id, { job, link, time, who, stalled });
+    return item;
+  }
+
+  /** Once a second; what runs is counted from the server's start time, and stands while not live. */
+  tick() {
+    const now = this.isLive ? serverNow() : this.frozenAt;
+    this.find("[data-stalled]").hidden = ![...this.jobs.values()].some((job) => isStalled(job, now));
+    if (!this.root.open) return;
+    for (const { job, time, who, stalled } of this.rows.values()) {
+      setText(time, timeText(job, now));
+      setText(who, whoText(job, now));
+      stalled.hidden = !isStalled(job, now);
+    }
+  }
+
+  showHealth({ state, since, last }) {
+    const mark = this.find("[data-health]");
+    mark.dataset.health = state;
+    this.text("[data-health-word]", HEALTH[state]);
+    mark.title = last ? `${HEALTH[state]} · last update ${timeOfDay(last)}` : HEALTH[state];
+    if (this.isLive && state !== "connected") this.frozenAt = serverNow();
+    this.isLive = state === "connected";
+    const note = this.find("[data-not-live]");
+    note.hidden = state !== "disconnected";
+    if (state === "disconnected") setText(note, `not live since ${timeOfDay(last ?? since)}`);
+  }
+
+  showSignedOut() {
+    this.text("[data-not-live]", "You are signed out. Reload the page to sign in again.");
+  }
+
+  say(text) {
+    this.text("[data-announce]", text);
+  }
+
+  find(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  text(selector, text) {
+    setText(this.find(selector), text);
+  }
+}
+
+function rank(job) {
+  return RANK[job.status] ?? -1;
+}
+
+function timeText(job, now) {
+  if (job.cancelling) return job.kind === "run" ? "Stopping…" : "Cancelling…";
+  if (job.status === "running" && job.started) return clockText(now - job.started);
+  return WORDS[job.status];
+}
+
+function whoText(job, now) {
+  if (job.status === "failed") return [job.error, job.what_to_do].filter(Boolean).join(" ");
+  const parts = [job.kind === "spinner" ? "Spinner" : job.agent];
+  if (job.kind === "spinner") {
+    parts.push(`${job.finished.toLocaleString("en")} of ${job.total.toLocaleString("en")} contacts`);
+    if (job.failed) parts.push(`${job.failed.toLocaleString("en")} failed`);
+  } else {
+    parts.push(job.ticket);
+  }
+  if (job.status === "pending") parts.push(`for ${roughText(now - job.created)}`);
+  if (job.status === "waiting") parts.push(`for ${roughText(now - (job.started ?? job.created))}`);
+  if (isStalled(job, now)) parts.push(`usually ${usualText(job)}`);
+  return parts.filter(Boolean).join(" · ");
+}
+
+function usualText(job) {
+  const text = (seconds) => (seconds < 90 ? `${Math.round(seconds)}s` : `${Math.round(seconds / 60)}m`);
+  return job.usual_low ? `${text(job.usual_low)}–${text(job.usual_high)}` : `up to ${text(job.usual_high)}`;
+}
+
+function icon(job) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const attributes = {
+    class: `job-icon ${job.status}`, width: 16, height: 16, viewBox: "0 0 24 24", fill: "none",
+    stroke: "currentColor", "stroke-width": 2.2, "stroke-linecap": "round",
+    "stroke-linejoin": "round", role: "img", "aria-label": WORDS[job.status],
+  };
+  for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", ICONS[job.status]);
+  svg.append(path);
+  return svg;
+}
+
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,132 @@
+// The page's one socket. On document it dispatches
+//   spindle:health      {state: "connected" | "checking" | "disconnected", since: Date, last: Date}
+//   spindle:snapshot    the snapshot message, first after every (re)connect
+//   spindle:job         one job's facts, with the `totals` of its team
+//   spindle:signed-out  once, when the session has ended
+import { tellServerTime } from "./clock.js";
+
+const PING_MS = 5_000;
+const ANSWER_MS = 3_500;
+const HIDDEN_PING_MS = 30_000;
+const BACKOFF_FIRST_MS = 500;
+const BACKOFF_MOST_MS = 30_000;
+const SIGNED_OUT = 4401;
+
+export class LiveSocket {
+  constructor(address) {
+    this.address = address;
+    this.state = "";
+    this.tries = 0;
+    this.last = null;
+    this.isOver = false;
+    document.addEventListener("visibilitychange", () => !document.hidden && this.wake());
+    window.addEventListener("online", () => this.wake());
+    window.addEventListener("offline", () => this.ping());
+    // A page kept for "back" holds no socket.
+    window.addEventListener("pagehide", () => this.end());
+    window.addEventListener("pageshow", (event) => event.persisted && !this.isOver && this.open());
+    this.open();
+  }
+
+  open() {
+    clearTimeout(this.retryTimer);
+    this.set(this.state === "disconnected" ? "disconnected" : "checking");
+    this.hasSnapshot = false;
+    const socket = new WebSocket(this.address);
+    this.socket = socket;
+    this.expect(10_000);
+    socket.addEventListener("message", (event) => this.socket === socket && this.take(event.data));
+    socket.addEventListener("close", (event) => this.socket === socket && this.lose(event.code));
+  }
+
+  take(text) {
+    const message = JSON.parse(text);
+    this.last = new Date();
+    tellServerTime(message.now);
+    clearTimeout(this.answerTimer);
+    clearTimeout(this.doubtTimer);
+    this.schedulePing();
+    if (message.type === "snapshot") {
+      this.hasSnapshot = true;
+      this.tries = 0;
+      dispatch("spindle:snapshot", message);
+    } else if (message.type === "job" && this.hasSnapshot) {
+      dispatch("spindle:job", { ...message.job, totals: message.totals });
+    }
+    if (this.hasSnapshot) this.set("connected");
+  }
+
+  schedulePing() {
+    clearTimeout(this.pingTimer);
+    this.pingTimer = setTimeout(() => this.ping(), document.hidden ? HIDDEN_PING_MS : PING_MS);
+  }
+
+  /** Ask whether the other side is there: no answer for a second is doubt, then it is away. */
+  ping() {
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    this.socket.send('{"type":"ping"}');
+    clearTimeout(this.doubtTimer);
+    this.doubtTimer = setTimeout(() => this.set("checking"), 1_000);
+    this.expect(ANSWER_MS);
+  }
+
+  expect(ms) {
+    const socket = this.socket;
+    clearTimeout(this.answerTimer);
+    this.answerTimer = setTimeout(() => {
+      if (this.socket !== socket) return;
+      this.socket = null;
+      socket.close();
+      this.lose(0);
+    }, ms);
+  }
+
+  /** The tab is looked at again: one snapshot, whatever was missed. */
+  wake() {
+    if (this.isOver) return;
+    if (this.socket?.readyState === WebSocket.OPEN) {
+      this.socket.send('{"type":"resync"}');
+      this.ping();
+    } else if (!this.socket) {
+      this.tries = 0;
+      this.open();
+    }
+  }
+
+  lose(code) {
+    this.socket = null;
+    this.stopTimers();
+    this.set("disconnected");
+    if (code === SIGNED_OUT) {
+      this.isOver = true;
+      dispatch("spindle:signed-out", {});
+      return;
+    }
+    // Full jitter, so that a thousand browsers do not come back in the same instant.
+    const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.tries);
+    this.tries += 1;
+    this.retryTimer = setTimeout(() => this.open(), Math.random() * most);
+  }
+
+  end() {
+    const socket = this.socket;
+    this.socket = null;
+    this.stopTimers();
+    socket?.close();
+  }
+
+  stopTimers() {
+    for (const name of ["retryTimer", "pingTimer", "answerTimer", "doubtTimer"]) clearTimeout(this[name]);
+  }
+
+  set(state) {
+    if (this.state !== state) this.since = new Date();
+    else if (state !== "connected") return;
+    this.state = state;
+    dispatch("spindle:health", { state, since: this.since, last: this.last });
+  }
+}
+
+function dispatch(name, detail) {
+  document.dispatchEvent(new CustomEvent(name, { detail }));
+}

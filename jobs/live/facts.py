@@ -1,0 +1,126 @@
+"""What screens are told of a job: facts, never HTML.
+
+One dict a job, the same in a snapshot, a push and the page's first paint. Times are
+milliseconds since the epoch, lengths seconds.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from jobs.models import DurationRange, Job
+from jobs.models.jobs import JobKind
+from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
+
+# A version is the number of the last event, then how many records are finished: progress
+# between two events counts as newer, and a browser drops whatever is older than what it has.
+VERSION_STEP = 10_000_000_000
+
+COLUMNS = (
+    "id", "team_id", "project_id", "project__name", "project__slug", "kind", "status", "label",
+    "agent_name", "job_type__agent_label", "job_type__is_coding_task",
+    "job_type__typical_min_seconds", "job_type__typical_max_seconds", "workflow_execution_id",
+    "created_at", "started_at", "completed_at", "cancel_requested_at",
+    "cancel_requested_by_name", "error", "error_type", "event_count", "total_count",
+    "done_count", "failed_count", "skipped_count", "cancelled_count", "uncertain_count",
+    "waiting_count", "ticket_key",
+)  # fmt: skip
+
+
+def load(jobs: QuerySet[Job]) -> list[dict[str, Any]]:
+    """Facts of the given jobs, in their order; one query."""
+    return load_with(jobs)[0]
+
+
+def load_with(
+    jobs: QuerySet[Job], *extra: str
+) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
+    """The facts, and beside them the values of annotations the caller put on the jobs."""
+    usual = DurationRange.objects.filter(
+        pipeline_id=OuterRef("pipeline_id"), effort_level=OuterRef("effort_level")
+    )
+    rows = jobs.annotate(
+        usual_low=Subquery(usual.values("low_seconds")[:1]),
+        usual_high=Subquery(usual.values("high_seconds")[:1]),
+    ).values(*COLUMNS, "usual_low", "usual_high", *extra)
+    rows = list(rows)
+    return [_facts(row) for row in rows], [tuple(row[name] for name in extra) for row in rows]
+
+
+def version_of(event_count: int, finished_count: int) -> int:
+    return event_count * VERSION_STEP + finished_count
+
+
+def _facts(row: dict[str, Any]) -> dict[str, Any]:
+    finished = sum(
+        row[f"{name}_count"] for name in ("done", "failed", "skipped", "cancelled", "uncertain")
+    )
+    is_active = row["status"] in ACTIVE_JOB_STATUSES
+    facts = {
+        "id": row["id"],
+        "v": version_of(row["event_count"], finished),
+        "team": row["team_id"],
+        "project_id": row["project_id"],
+        "project": row["project__name"],
+        "project_slug": row["project__slug"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "cancelling": is_active and row["cancel_requested_at"] is not None,
+        "label": row["label"],
+        "short_id": row["workflow_execution_id"].hex[:8] if row["job_type__is_coding_task"] else "",
+        "agent": row["job_type__agent_label"] or row["agent_name"],
+        "ticket": row["ticket_key"],
+        "created": _ms(row["created_at"]),
+        "started": _ms(row["started_at"]),
+        "ended": _ms(row["completed_at"]),
+        "total": row["total_count"],
+        "finished": finished,
+        "failed": row["failed_count"],
+        "waiting": row["waiting_count"],
+        "uncertain": row["uncertain_count"],
+        "usual_low": row["usual_low"] or row["job_type__typical_min_seconds"],
+        "usual_high": row["usual_high"] or row["job_type__typical_max_seconds"],
+    }
+    if row["status"] == JobStatus.FAILED:
+        facts.update(_failure(row))
+    facts["action_key"] = action_key(facts)
+    facts["action_label"] = action_label(facts)
+    return facts
+
+
+def _failure(row: dict[str, Any]) -> dict[str, str]:
+    from jobs.failures import explain
+
+    failure = explain(row["error_type"])
+    return {
+        "error_type": row["error_type"],
+        "error": failure.explanation,
+        "what_to_do": failure.action,
+    }
+
+
+def action_key(facts: dict[str, Any]) -> str:
+    """`build:<id>`, `run:<id>` or `job:<id>` (SPEC section 4)."""
+    kind = facts["kind"] if facts["kind"] in {JobKind.BUILD, JobKind.RUN} else "job"
+    return f"{kind}:{facts['id']}"
+
+
+def action_label(facts: dict[str, Any]) -> str:
+    """What the ActiveAction chip says of an active job (the table of SPEC section 4)."""
+    project, is_pending = facts["project"], facts["status"] == JobStatus.PENDING
+    if facts["kind"] == JobKind.BUILD:
+        if is_pending:
+            return "Build queued…"
+        return f"Building ({project})" if project else "Building…"
+    if facts["kind"] == JobKind.RUN:
+        if facts["cancelling"]:
+            return "Stopping server…"
+        return "Starting server…" if is_pending else f"Server running ({project})"
+    if facts["cancelling"]:
+        return f"Cancelling {facts['label']}…"
+    return f"{facts['label']} queued…" if is_pending else f"{facts['label']}…"
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return round(moment.timestamp() * 1000) if moment else None

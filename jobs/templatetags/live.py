@@ -1,0 +1,90 @@
+"""The first paint of the two indicators: the page is right before any socket is open."""
+
+import time
+from itertools import groupby
+from typing import Any
+
+from django import template
+from django.db.models import Case, Count, F, IntegerField, Value, When, Window
+from django.urls import reverse
+
+from jobs.live import facts
+from jobs.models import Job
+from jobs.statuses import JobStatus
+
+register = template.Library()
+
+SHOWN = 50
+
+
+@register.inclusion_tag("components/_active_jobs_panel.html", takes_context=True)
+def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
+    """The sidebar's indicator and its panel; one query."""
+    state = _state(context)
+    groups = [
+        {"id": project_id, "name": name, "jobs": list(jobs)}
+        for (name, project_id), jobs in groupby(
+            state["jobs"], key=lambda j: (j["project"], j["project_id"])
+        )
+    ]
+    totals = state["totals"]
+    return {
+        "state": state,
+        "groups": groups,
+        "label": indicator_label(totals),
+        "is_running": totals["running"] > 0,
+        "count": sum(totals.values()),
+        "queued": totals["pending"] if totals["running"] and totals["pending"] else 0,
+        "more": max(0, sum(totals.values()) - SHOWN),
+        "jobs_url": reverse("jobs:list"),
+    }
+
+
+@register.inclusion_tag("components/_active_action_chip.html", takes_context=True)
+def active_action(context: dict[str, Any]) -> dict[str, Any]:
+    """The header's chip: the most recent backend job, and how many others."""
+    jobs = _state(context)["jobs"]
+    actions = sorted(
+        (job for job in jobs if job["status"] != JobStatus.WAITING),
+        key=lambda job: job["started"] or job["created"],
+    )
+    return {"latest": actions[-1] if actions else None, "others": len(actions) - 1}
+
+
+def indicator_label(totals: dict[str, int]) -> str:
+    """ "3 jobs running", else "2 jobs pending", else what waits, else "No active jobs"."""
+    for status in ("running", "pending", "waiting"):
+        count = totals[status]
+        if count:
+            return f"{count:,} job{'' if count == 1 else 's'} {status}"
+    return "No active jobs"
+
+
+def _state(context: dict[str, Any]) -> dict[str, Any]:
+    """Asked by both tags of a page, read once a request."""
+    request = context["request"]
+    if not hasattr(request, "_active_jobs_state"):
+        request._active_jobs_state = _read(request.user)
+    return request._active_jobs_state
+
+
+def _read(user: Any) -> dict[str, Any]:
+    rank = Case(
+        When(status=JobStatus.RUNNING, then=Value(0)),
+        When(status=JobStatus.WAITING, then=Value(1)),
+        default=Value(2),
+        output_field=IntegerField(),
+    )
+    jobs = (
+        Job.objects.visible_to(user)
+        .active()
+        .annotate(of_status=Window(Count("id"), partition_by=F("status")))
+        .order_by(rank, "id")[:SHOWN]
+    )
+    rows, extra = facts.load_with(jobs, "of_status")
+    totals = {"running": 0, "waiting": 0, "pending": 0}
+    for row, (count,) in zip(rows, extra, strict=True):
+        totals[row["status"]] = count
+    rank_of = {"running": 0, "waiting": 1, "pending": 2}
+    rows.sort(key=lambda j: (j["project"], j["project_id"], rank_of[j["status"]], j["id"]))
+    return {"now": round(time.time() * 1000), "jobs": rows, "totals": totals}
