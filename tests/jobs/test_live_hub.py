@@ -1,0 +1,248 @@
+"""The socket: who may open it, what it tells first, what it tells afterwards, when it ends."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.test import Client
+
+from accounts.models import Membership, Team, User
+from config.asgi import application
+from jobs.live import facts
+from jobs.live import hub as hub_module
+from jobs.live.hub import hub
+from jobs.live.push import send
+from jobs.models import Job
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_job(project: Project, **fields: Any) -> Job:
+    return Job.objects.create(
+        **{
+            "team": project.team, "project": project, "kind": "workflow", "label": "SE Work",
+            "workflow_slug": "se-work", "name": "se-work — queued", "status": "running",
+            "total_count": 1, **fields,
+        }
+    )  # fmt: skip
+
+
+def socket_for(user: User | None, origin: str = "http://localhost") -> WebsocketCommunicator:
+    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
+    if user is not None:
+        client = Client()
+        client.force_login(user)
+        cookie = f"sessionid={client.cookies['sessionid'].value}"
+        headers.append((b"cookie", cookie.encode()))
+    return WebsocketCommunicator(application, "/ws/jobs", headers=headers)
+
+
+async def told(socket: WebsocketCommunicator, seconds: float = 3) -> dict[str, Any]:
+    return json.loads(await socket.receive_from(seconds))
+
+
+async def opened(user: User) -> tuple[WebsocketCommunicator, dict[str, Any]]:
+    socket = await sync_to_async(socket_for)(user)
+    is_open, _ = await socket.connect(timeout=3)
+    assert is_open
+    return socket, await told(socket)
+
+
+async def push(job: Job, **fields: Any) -> None:
+    """What push.py does after a commit, without its thread."""
+    await Job.objects.filter(pk=job.pk).aupdate(**fields)
+    await send(await sync_to_async(facts.load)(Job.objects.filter(pk=job.pk)))
+
+
+@pytest.fixture(autouse=True)
+def quick_ticks(monkeypatch):
+    monkeypatch.setattr(hub_module, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 0.1)
+    hub_module._hubs.clear()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
+async def test_a_foreign_origin_is_refused(viewer, origin):
+    """W01."""
+    socket = await sync_to_async(socket_for)(viewer, origin)
+    is_open, _ = await socket.connect(timeout=3)
+    assert not is_open
+
+
+async def test_a_signed_out_page_gets_no_socket(db):
+    is_open, _ = await socket_for(None).connect(timeout=3)
+    assert not is_open
+
+
+async def test_a_snapshot_comes_first_then_deltas_of_the_own_team_alone(
+    viewer, outsider, project, other_project
+):
+    """S9, X1."""
+    mine = await sync_to_async(make_job)(project)
+    theirs = await sync_to_async(make_job)(other_project)
+    socket, snapshot = await opened(viewer)
+    foreign, foreign_snapshot = await opened(outsider)
+    assert [job["id"] for job in snapshot["jobs"]] == [mine.pk]
+    assert [job["id"] for job in foreign_snapshot["jobs"]] == [theirs.pk]
+    assert snapshot["totals"] == {str(project.team_id): {"running": 1, "waiting": 0, "pending": 0}}
+
+    await push(mine, status="completed", event_count=1)
+    delta = await told(socket)
+    assert (delta["job"]["id"], delta["job"]["status"]) == (mine.pk, "completed")
+    assert delta["totals"]["running"] == 0
+    assert await foreign.receive_nothing(0.3)
+    await socket.disconnect()
+    await foreign.disconnect()
+
+
+async def test_what_is_older_than_what_was_told_is_dropped(viewer, project):
+    job = await sync_to_async(make_job)(project, event_count=5)
+    old = (await sync_to_async(facts.load)(Job.objects.filter(pk=job.pk)))[0]
+    socket, _ = await opened(viewer)
+    await push(job, status="waiting", event_count=6)
+    assert (await told(socket))["job"]["status"] == "waiting"
+    await send([old])
+    assert await socket.receive_nothing(0.3)
+    await socket.disconnect()
+
+
+async def test_a_lost_push_is_mended_by_the_safety_poll(viewer, project):
+    """W06."""
+    job = await sync_to_async(make_job)(project)
+    socket, _ = await opened(viewer)
+    await Job.objects.filter(pk=job.pk).aupdate(
+        status="failed", event_count=1, error_type="unknown"
+    )
+    delta = await told(socket)
+    assert delta["job"]["status"] == "failed"
+    assert delta["job"]["what_to_do"]
+    await socket.disconnect()
+
+
+async def test_progress_between_events_counts_as_newer(viewer, project):
+    job = await sync_to_async(make_job)(project, kind="spinner", total_count=10)
+    socket, _ = await opened(viewer)
+    await push(job, done_count=4)
+    assert (await told(socket))["job"]["finished"] == 4
+    await socket.disconnect()
+
+
+def _log_out(user: User) -> None:
+    from django.contrib.sessions.models import Session
+
+    Session.objects.all().delete()
+
+
+def _disable(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def _new_password(user: User) -> None:
+    user.set_password("another-long-phrase")
+    user.save()
+
+
+def _leave_team(user: User) -> None:
+    Membership.objects.filter(user=user).delete()
+
+
+@pytest.mark.parametrize(
+    ("lose", "code"),
+    [(_log_out, 4401), (_disable, 4401), (_new_password, 4401), (_leave_team, 4403)],
+)
+async def test_a_lost_right_closes_the_socket(viewer, project, lose, code):
+    """X2, W03."""
+    socket, _ = await opened(viewer)
+    await sync_to_async(lose)(viewer)
+    closed = await socket.receive_output(3)
+    assert (closed["type"], closed["code"]) == ("websocket.close", code)
+    await socket.disconnect()
+
+
+async def test_a_slow_browser_is_given_a_snapshot_instead_of_a_queue(viewer, project, monkeypatch):
+    monkeypatch.setattr(hub_module, "QUEUE_LIMIT", 3)
+    job = await sync_to_async(make_job)(project, kind="spinner", total_count=100)
+    socket, _ = await opened(viewer)
+    feed = hub().feeds[project.team_id]
+    for number in range(10):  # no await between: the writer cannot keep up
+        hub()._take({**feed.jobs[job.pk], "finished": number, "v": 100 + number})
+    messages = [await told(socket)]
+    while not await socket.receive_nothing(0.05, 0.01):
+        messages.append(await told(socket))
+    assert messages[-1]["type"] == "snapshot"
+    assert messages[-1]["jobs"][0]["finished"] == 9
+    assert len(messages) < 6
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize("text", ["x" * 2_000, None])
+async def test_too_much_closes_the_socket(viewer, project, text):
+    """W02."""
+    socket, _ = await opened(viewer)
+    if text:
+        await socket.send_to(text_data=text)
+    else:
+        for _ in range(125):
+            await socket.send_to(text_data='{"type":"nothing"}')
+    closed = await socket.receive_output(3)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4408)
+    await socket.disconnect()
+
+
+async def test_connecting_costs_two_queries_once_a_team_is_known(
+    viewer, operator, project, django_assert_max_num_queries
+):
+    first, _ = await opened(viewer)
+    socket = await sync_to_async(socket_for)(operator)
+    from jobs.live import rights
+
+    key = dict(socket.scope["headers"])[b"cookie"].decode().partition("=")[2]
+
+    def count() -> None:
+        with django_assert_max_num_queries(2):
+            assert rights.holder_of.func(key)
+
+    await sync_to_async(count)()
+    loads = []
+    original = hub_module._load_active
+    hub_module._load_active = lambda ids: loads.append(ids) or original(ids)
+    try:
+        await hub().subscribe(
+            hub_module.Subscriber(
+                user_id=operator.pk,
+                session_key=key,
+                password="",
+                team_ids=frozenset([project.team_id]),
+            )
+        )
+    finally:
+        hub_module._load_active = original
+    assert loads in ([], [[project.team_id]])  # the tick's own poll may fall between
+    await first.disconnect()
+
+
+async def test_a_user_of_two_teams_hears_of_both(viewer, project, other_project, other_team: Team):
+    await sync_to_async(Membership.objects.create)(team=other_team, user=viewer, role="viewer")
+    here = await sync_to_async(make_job)(project)
+    there = await sync_to_async(make_job)(other_project, status="pending")
+    socket, snapshot = await opened(viewer)
+    assert {job["id"] for job in snapshot["jobs"]} == {here.pk, there.pk}
+    await push(there, status="running", event_count=1)
+    assert (await told(socket))["job"]["id"] == there.pk
+    await socket.disconnect()
+
+
+async def test_over_fifty_jobs_fifty_are_told_and_all_are_counted(viewer, project):
+    """S11."""
+    for number in range(53):
+        await sync_to_async(make_job)(project, status="running" if number > 40 else "pending")
+    socket, snapshot = await opened(viewer)
+    assert len(snapshot["jobs"]) == 50
+    assert sum(job["status"] == "running" for job in snapshot["jobs"]) == 12
+    assert snapshot["totals"][str(project.team_id)]["pending"] == 41
+    await socket.disconnect()
+    await asyncio.sleep(0)
