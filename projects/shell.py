@@ -99,6 +99,7 @@ def _home_of(project: Project) -> str:
 def _has_live() -> bool:
     try:
         get_template("components/_active_jobs.html")
-    except TemplateDoesNotExist:
+        reverse("jobs:list"), reverse("jobs:detail", args=[1])
+    except (TemplateDoesNotExist, NoReverseMatch):
         return False
     return True
