@@ -1,4 +1,35 @@
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from jobs.views import approvals, journey, records, runs, start_run, uncertain
 
 app_name = "jobs"
-urlpatterns: list[URLPattern] = []
+
+PROJECT = "portal/projects/<slug:slug>"
+
+urlpatterns: list[URLPattern] = [
+    # --- runs, records, journeys
+    path(f"{PROJECT}/jobs", runs.RunsView.as_view(), name="runs"),
+    path(f"{PROJECT}/jobs/<int:job_id>", runs.RunsView.as_view(), name="runs"),
+    path(f"{PROJECT}/jobs/<int:job_id>/act", runs.RunActionView.as_view(), name="run_action"),
+    path(f"{PROJECT}/jobs/new", start_run.StartRunView.as_view(), name="start_run"),
+    path(
+        f"{PROJECT}/jobs/new/forecast", start_run.ForecastView.as_view(), name="start_run_forecast"
+    ),
+    path(f"{PROJECT}/records", records.RecordListView.as_view(), name="records"),
+    path(f"{PROJECT}/records.csv", records.RecordExportView.as_view(), name="records_export"),
+    path(f"{PROJECT}/records/failures", records.FailureListView.as_view(), name="failures"),
+    path(f"{PROJECT}/records/failures/retry", records.CauseRetryView.as_view(), name="retry_cause"),
+    path(f"{PROJECT}/records/uncertain", uncertain.UncertainListView.as_view(), name="uncertain"),
+    path(f"{PROJECT}/records/waiting", approvals.ApprovalListView.as_view(), name="approvals"),
+    path(f"{PROJECT}/records/<int:record_id>", journey.RecordView.as_view(), name="record"),
+    path(
+        f"{PROJECT}/records/<int:record_id>/act",
+        journey.RecordActionView.as_view(),
+        name="record_action",
+    ),
+    path(
+        f"{PROJECT}/contacts/<int:contact_id>/records",
+        journey.ContactRecordsView.as_view(),
+        name="contact_records",
+    ),
+]

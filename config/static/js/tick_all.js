@@ -1,0 +1,23 @@
+// A bar over a list of checkboxes: tick all of the page, and say how many are ticked.
+
+for (const bar of document.querySelectorAll("[data-tick-all]")) {
+  const all = bar.querySelector("[data-tick]");
+  const words = bar.querySelector("[data-ticked]");
+  const form = bar.closest("form");
+  const boxes = () => [...form.querySelectorAll(`input[name="${all.dataset.tick}"]`)];
+
+  const say = () => {
+    const count = boxes().filter((box) => box.checked).length;
+    all.checked = count > 0 && count === boxes().length;
+    all.indeterminate = count > 0 && count < boxes().length;
+    words.textContent = count ? `${count} ticked` : "Tick all on this page";
+  };
+
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes()) box.checked = all.checked;
+    say();
+  });
+  form.addEventListener("change", say);
+  say();
+}
