@@ -1,6 +1,7 @@
 from django.contrib import admin
 
 from accounts.admin_base import PlainAdmin, ReadOnlyAdmin
+from projects.contacts.models import ContactImport, ContactImportProblem, SavedFilter
 from projects.models import Contact, Pipeline, PipelineVersion, Project, Secret, Tag
 
 
@@ -73,3 +74,24 @@ class SecretAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: object, obj: object = None) -> bool:
         return True
+
+
+@admin.register(SavedFilter)
+class SavedFilterAdmin(PlainAdmin):
+    list_display = ("name", "project")
+    list_select_related = ("project",)
+    search_fields = ("name__istartswith",)
+
+
+@admin.register(ContactImport)
+class ContactImportAdmin(ReadOnlyAdmin):
+    list_display = ("pk", "file_name", "project", "status", "row_count", "bad_count", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("project",)
+    ordering = ("-pk",)
+
+
+@admin.register(ContactImportProblem)
+class ContactImportProblemAdmin(ReadOnlyAdmin):
+    list_display = ("contact_import_id", "line", "column", "reason")
+    ordering = ("-pk",)

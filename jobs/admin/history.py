@@ -4,6 +4,8 @@ from django.contrib import admin
 
 from accounts.admin_base import ReadOnlyAdmin
 from jobs.models import Batch, JobEvent, LateReport, RecordMinute, StepCount, StepMinute
+from jobs.models.bulk import BulkAction, BulkActionItem
+from jobs.models.records import Callback
 
 
 @admin.register(JobEvent)
@@ -57,4 +59,23 @@ class RecordMinuteAdmin(ReadOnlyAdmin):
 @admin.register(StepMinute)
 class StepMinuteAdmin(ReadOnlyAdmin):
     list_display = ("pipeline_id", "step_name", "minute", "count", "total_ms")
+    ordering = ("-pk",)
+
+
+@admin.register(Callback)
+class CallbackAdmin(ReadOnlyAdmin):
+    list_display = ("record_id", "step", "received_at")
+    ordering = ("-pk",)
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyAdmin):
+    list_display = ("pk", "kind", "status", "actor_name", "acted_count", "skipped_count")
+    list_filter = ("kind", "status")
+    ordering = ("-pk",)
+
+
+@admin.register(BulkActionItem)
+class BulkActionItemAdmin(ReadOnlyAdmin):
+    list_display = ("bulk_action_id", "job_id", "made_job_id", "skipped_reason")
     ordering = ("-pk",)
