@@ -4,9 +4,13 @@
 import os
 import sys
 
+ROLES = {"web", "worker", "beat"}
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if len(sys.argv) > 1 and sys.argv[1] in ROLES:
+        os.environ["SPINDLE_ROLE"] = sys.argv[1]
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

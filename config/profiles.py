@@ -14,6 +14,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from config.broker import SCHEME
 
 SQLITE_INIT = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
@@ -89,15 +90,16 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
+def key_prefix() -> str:
+    """SPINDLE_KEY_PREFIX: keeps portals apart that share a Redis or RabbitMQ."""
+    return env.text("SPINDLE_KEY_PREFIX")
+
+
 def broker(data_dir: Path) -> tuple[str, dict[str, Any]]:
     url = env.text("CELERY_BROKER_URL")
     if not url:
-        queue = make_folder(data_dir / "queue")
-        return "filesystem://", {
-            "data_folder_in": str(make_folder(queue / "messages")),
-            "data_folder_out": str(make_folder(queue / "messages")),
-            "control_folder": str(make_folder(queue / "control")),
-        }
+        queue = str(make_folder(data_dir / "queue"))
+        return f"{SCHEME}://localhost", {"data_folder_in": queue, "data_folder_out": queue}
     scheme = urlsplit(url).scheme
     if scheme in {"redis", "rediss", "unix", "redis+socket"}:
         return url, {
@@ -106,6 +108,7 @@ def broker(data_dir: Path) -> tuple[str, dict[str, Any]]:
             "socket_timeout": 30,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            **({"global_keyprefix": key_prefix()} if key_prefix() else {}),
         }
     if scheme in {"amqp", "amqps", "pyamqp"}:
         return url, {"confirm_publish": True}
@@ -126,7 +129,7 @@ def channel_layer(data_dir: Path) -> dict[str, Any]:
     if scheme in {"redis", "rediss", "unix"}:
         return {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [url]},
+            "CONFIG": {"hosts": [url], "prefix": key_prefix() + "channels"},
         }
     raise ImproperlyConfigured(
         "CHANNEL_LAYER_URL should be redis://host:6379/1 (or unset for the embedded layer), "

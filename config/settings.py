@@ -102,6 +102,22 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+CELERY_TASK_DEFAULT_QUEUE = f"{profiles.key_prefix()}spindle"
+CELERY_TASK_SOFT_TIME_LIMIT = 240
+CELERY_TASK_TIME_LIMIT = 270
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TASK_SEND_SENT_EVENT = False
+SWEEP_SECONDS = env.number("SPINDLE_SWEEP_SECONDS", 3, lowest=1, highest=60)
+CELERY_BEAT_SCHEDULE = {
+    # A poke nobody took in time is worthless: the next one is already there.
+    "sweep": {
+        "task": "jobs.tasks.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": 2 * SWEEP_SECONDS},
+    },
+}
 
 # --- The engine (docs/engine.md) --------------------------------------------------------------
 LEASE_SECONDS = env.number("SPINDLE_LEASE_SECONDS", 30, lowest=1)

@@ -1,13 +1,41 @@
 """The cast: one team with every role, and an outsider in another team."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from accounts.models import Membership, Role, Team, User
 from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
+from tests.processes.portal import Template
+
+
+def pytest_configure() -> None:
+    # Hundreds of users are made; one costly hash each would be most of the suite's time.
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes and browsers come last: Playwright keeps an event loop running."""
+    items.sort(key=lambda item: ("processes" in item.keywords) + 2 * ("browser" in item.keywords))
+
+
+@pytest.fixture(scope="session")
+def portal_template() -> Iterator[Template]:
+    template = Template()
+    yield template
+    template.drop()
+
+
+@pytest.fixture
+def suffix() -> str:
+    """Put behind slugs and addresses; browser tests share one database and need their own."""
+    return ""
 
 
 @pytest.fixture(autouse=True)
@@ -19,62 +47,64 @@ def in_memory_layer(settings: Any, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def team(db: None) -> Team:
-    return Team.objects.create(name="Northwind", slug="northwind")
+def team(db: None, suffix: str) -> Team:
+    return Team.objects.create(name="Northwind", slug=f"northwind{suffix}")
 
 
 @pytest.fixture
-def other_team(db: None) -> Team:
-    return Team.objects.create(name="Southwind", slug="southwind")
+def other_team(db: None, suffix: str) -> Team:
+    return Team.objects.create(name="Southwind", slug=f"southwind{suffix}")
 
 
 @pytest.fixture
-def project(team: Team) -> Project:
-    return Project.objects.create(team=team, name="Spring re-engagement", slug="spring")
+def project(team: Team, suffix: str) -> Project:
+    return Project.objects.create(team=team, name="Spring re-engagement", slug=f"spring{suffix}")
 
 
 @pytest.fixture
-def other_project(other_team: Team) -> Project:
-    return Project.objects.create(team=other_team, name="Elsewhere", slug="elsewhere")
+def other_project(other_team: Team, suffix: str) -> Project:
+    return Project.objects.create(team=other_team, name="Elsewhere", slug=f"elsewhere{suffix}")
 
 
-def _member(team: Team, role: str, name: str) -> User:
+def _member(team: Team, role: str, name: str, suffix: str) -> User:
     user = User.objects.create_user(
-        f"{name.split()[0].lower()}@example.com", "long-pass-phrase", name=name
+        f"{name.split()[0].lower()}{suffix}@example.com", "long-pass-phrase", name=name
     )
     Membership.objects.create(team=team, user=user, role=role)
     return user
 
 
 @pytest.fixture
-def admin_member(team: Team) -> User:
-    return _member(team, Role.ADMIN, "Ada Admin")
+def admin_member(team: Team, suffix: str) -> User:
+    return _member(team, Role.ADMIN, "Ada Admin", suffix)
 
 
 @pytest.fixture
-def builder(team: Team) -> User:
-    return _member(team, Role.BUILDER, "Bo Builder")
+def builder(team: Team, suffix: str) -> User:
+    return _member(team, Role.BUILDER, "Bo Builder", suffix)
 
 
 @pytest.fixture
-def operator(team: Team) -> User:
-    return _member(team, Role.OPERATOR, "Olu Operator")
+def operator(team: Team, suffix: str) -> User:
+    return _member(team, Role.OPERATOR, "Olu Operator", suffix)
 
 
 @pytest.fixture
-def viewer(team: Team) -> User:
-    return _member(team, Role.VIEWER, "Vera Viewer")
+def viewer(team: Team, suffix: str) -> User:
+    return _member(team, Role.VIEWER, "Vera Viewer", suffix)
 
 
 @pytest.fixture
-def outsider(other_team: Team) -> User:
+def outsider(other_team: Team, suffix: str) -> User:
     """Has every right, but in another team."""
-    return _member(other_team, Role.ADMIN, "Otto Outsider")
+    return _member(other_team, Role.ADMIN, "Otto Outsider", suffix)
 
 
 @pytest.fixture
-def staff(db: None) -> User:
-    return User.objects.create_superuser("staff@example.com", "long-pass-phrase", name="Staff")
+def staff(db: None, suffix: str) -> User:
+    return User.objects.create_superuser(
+        f"staff{suffix}@example.com", "long-pass-phrase", name="Staff"
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""`manage.py web`: the web process alone."""
+
+from typing import Any
+
+from daphne.cli import CommandLineInterface
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from config.management.child import ChildCommand
+
+
+class Command(ChildCommand):
+    help = "Serve pages, sockets and the API (Daphne)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--fd", type=int, help="serve on this inherited, listening socket")
+
+    def serve(self, **options: Any) -> None:
+        if options["fd"] is not None:
+            where = ["--fd", str(options["fd"])]
+        else:
+            where = ["--bind", options["host"], "--port", str(options["port"])]
+        if settings.ALLAUTH_TRUSTED_PROXY_COUNT:
+            where.append("--proxy-headers")
+        CommandLineInterface().run(
+            [
+                *where,
+                "--verbosity", "0",
+                "--no-server-name",
+                "--websocket-max-message-size", "65536",
+                "--websocket-max-frame-size", "65536",
+                "--application-close-timeout", "5",
+                "config.asgi:application",
+            ]
+        )  # fmt: skip
