@@ -143,7 +143,8 @@ def mask(text: str, secrets: Mapping[str, str]) -> str:
 
 def _forms(value: str) -> set[str]:
     forms = {
-        value, quote(value, safe=""), quote(value), quote_plus(value), html.escape(value),
+        value, quote(value, safe=""), quote(value), quote_plus(value),
+        quote_plus(value, safe="/:@+"), html.escape(value),
         json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1],
         base64.b64encode(value.encode()).decode().rstrip("="),
         base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),

@@ -99,8 +99,9 @@ class HttpClient:
             try:
                 answer = await self._send_once(method, url, headers, body, request)
             except NotSent as error:
-                if hop and method not in ("GET", "HEAD"):
-                    raise MaybeSent(f"after a redirect: {error}") from None
+                # The first server has the request already, wherever it pointed us to.
+                if hop and request.method not in ("GET", "HEAD"):
+                    raise MaybeSent(f"after a redirect, {error}") from None
                 raise
             location = answer.headers.get("Location")
             if not (request.follows_redirects and location and answer.status in REDIRECTS):
@@ -111,7 +112,7 @@ class HttpClient:
             target = _joined(url, location)
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, body = "GET", None
-            if target.origin() != url.origin():
+            if (target.scheme, target.authority) != (url.scheme, url.authority):
                 headers = {}  # secrets in headers are for the first host only
             url = target
 
@@ -196,10 +197,11 @@ def _unpacked(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
 
 
 def _joined(url: URL, location: str) -> URL:
+    """Where a redirect leads; an address that cannot be read is refused like a forbidden one."""
     try:
         return url.join(URL(location))
     except ValueError:
-        raise MaybeSent("the redirect's address cannot be read") from None
+        return URL("unreadable:")
 
 
 def _classed(error: aiohttp.ClientError, url: URL) -> EffectError:

@@ -109,18 +109,19 @@ class HttpStep:
             )  # fmt: skip
         names = self.names.of(record)
         try:
-            request = self._request(names, record.key)
+            address = self._url.render(names).strip()
+            request = self._request(names, address, record.key)
         except TemplateProblem as problem:
             return Failed(self.masker.text(f"The request failed to build: {problem}."),
                           "configuration")  # fmt: skip
         except (guard.Blocked, ValueError) as problem:
             text = self.masker.text(excerpt(str(problem), 300))
             return Failed(f"The request cannot be sent: {text}", "configuration")
-        shown = self._shown(request)
+        shown = self._shown(request, address)
         return Prepared(host=request.url.authority, request=request, shown=shown, key=record.key)
 
-    def _request(self, names: Mapping[str, Any], key: str) -> HttpRequest:
-        url = URL(self._url.render(names).strip())
+    def _request(self, names: Mapping[str, Any], address: str, key: str) -> HttpRequest:
+        url = URL(address)
         guard.check_url(url)
         headers = self._fixed_headers.copy()
         for name, template in self._headers:
@@ -143,10 +144,11 @@ class HttpStep:
             self.follows_redirects, probe,
         )  # fmt: skip
 
-    def _shown(self, request: HttpRequest) -> dict[str, Any]:
-        """Method, address and an excerpt of the body; headers only where a dry run asks."""
+    def _shown(self, request: HttpRequest, address: str) -> dict[str, Any]:
+        """Method, address (as written: a parsed one spells secrets in yet other ways) and an
+        excerpt of the body; headers only where a dry run asks."""
         shown: dict[str, Any] = {
-            "method": request.method, "url": excerpt(self.masker.text(str(request.url))),
+            "method": request.method, "url": excerpt(self.masker.text(address)),
         }  # fmt: skip
         if request.body:
             # Masked whole before it is cut, so that no half of a secret stays.
