@@ -1,6 +1,6 @@
 from django.urls import URLPattern, path
 
-from jobs.views import approvals, journey, records, runs, start_run, uncertain
+from jobs.views import approvals, comparison, journey, records, runs, start_run, uncertain
 
 app_name = "jobs"
 
@@ -32,4 +32,6 @@ urlpatterns: list[URLPattern] = [
         journey.ContactRecordsView.as_view(),
         name="contact_records",
     ),
+    # --- a run beside another
+    path("portal/jobs/<int:pk>/comparison", comparison.ComparisonView.as_view(), name="comparison"),
 ]

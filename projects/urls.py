@@ -1,6 +1,15 @@
 from django.urls import URLPattern, path
 
-from projects.views import contacts, contacts_detail, contacts_export, contacts_import
+from projects.models import PipelineKind
+from projects.views import (
+    contacts,
+    contacts_detail,
+    contacts_export,
+    contacts_import,
+    pipeline_editor,
+    pipeline_history,
+    pipelines,
+)
 
 app_name = "projects"
 
@@ -39,4 +48,28 @@ contact_patterns = [
     ),
 ]
 
-urlpatterns: list[URLPattern] = [*contact_patterns]
+# --- Spinners and workflows: the same pages under two addresses -------------------------------
+PIPELINE_ROOTS = {
+    PipelineKind.SPINNER: "portal/projects/<slug:owner>/spinners",
+    PipelineKind.WORKFLOW: "portal/workflows/<slug:owner>",
+}
+PIPELINE_PAGES = [
+    ("new", "new", pipelines.PipelineCreateView),
+    ("import", "import", pipelines.PipelineImportView),
+    ("<slug:pipeline>/edit", "edit", pipeline_editor.PipelineEditView),
+    ("<slug:pipeline>/publish", "publish", pipelines.PipelinePublishView),
+    ("<slug:pipeline>/history", "history", pipeline_history.PipelineHistoryView),
+    ("<slug:pipeline>/compare", "compare", pipeline_history.PipelineCompareView),
+    ("<slug:pipeline>/versions/<int:number>", "version", pipeline_history.PipelineVersionView),
+    ("<slug:pipeline>/restore/<int:number>", "restore", pipeline_history.PipelineRestoreView),
+    ("<slug:pipeline>/duplicate", "duplicate", pipelines.PipelineDuplicateView),
+    ("<slug:pipeline>/archive", "archive", pipelines.PipelineArchiveView),
+    ("<slug:pipeline>/export", "export", pipelines.PipelineExportView),
+]
+pipeline_patterns = [
+    path(f"{root}/{route}", view.as_view(kind=kind), name=f"{kind}_{name}")
+    for kind, root in PIPELINE_ROOTS.items()
+    for route, name, view in PIPELINE_PAGES
+]
+
+urlpatterns: list[URLPattern] = [*contact_patterns, *pipeline_patterns]

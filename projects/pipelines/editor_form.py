@@ -44,6 +44,7 @@ class EditCard:
     is_first: bool
     is_last: bool
     controls: list[Control] = field(default_factory=list)
+    extras: list[Control] = field(default_factory=list)  # seldom changed: folded away
     errors: list[Problem] = field(default_factory=list)
     is_known: bool = True
 
@@ -104,9 +105,19 @@ def _fill(
             control.shown_when_values = " ".join(str(value) for value in wanted)
         if each.type in ("step", "secret"):
             control.choices = _named(later if each.type == "step" else secret_names, control)
-        card.controls.append(control)
+        is_extra = _is_extra(each, spec, config) and not control.errors
+        (card.extras if is_extra else card.controls).append(control)
     names = {each.name for each in spec.fields}
     card.errors = [p for p in found if p.field not in names]
+
+
+def _is_extra(each: Field, spec: StepSpec, config: dict[str, Any]) -> bool:
+    """Optional, as it is by default, and nothing else depends on it."""
+    if each.is_required or each.shown_when or each.type == "area" or each in spec.fields[:3]:
+        return False
+    if any(other.shown_when and other.shown_when[0] == each.name for other in spec.fields):
+        return False
+    return config.get(each.name, each.default) in (each.default, "", None, [])
 
 
 def _control(id_: str, each: Field, value: Any) -> Control:

@@ -58,7 +58,7 @@ EMAIL = Starter(
         ),
         _step(
             "send", "email", to="{{ contact.email }}", subject="A word from us",
-            text="{{ values.message }}",
+            body="{{ values.message }}",
         ),
         _outcome("record-outcome", "sent"),
     ],
@@ -89,7 +89,7 @@ AI_SUMMARY = Starter(
             "summarise", "ai",
             prompt="In two sentences: what should we know about {{ contact.name }}, "
             "who is on the plan {{ contact.plan }}?",
-            save_as="summary",
+            field="summary",
         ),
         _step(
             "record-outcome", "outcome", outcome="summarised",
@@ -105,7 +105,7 @@ AI_TICKET = Starter(
         _step(
             "answer", "ai",
             prompt="Ticket {{ job.ticket_key }} ({{ job.ticket_url }}).\n\n{{ job.input.hint }}",
-            save_as="answer",
+            field="answer",
         ),
         _step(
             "record-outcome", "outcome", outcome="answered",
