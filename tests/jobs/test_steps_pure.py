@@ -14,6 +14,7 @@ from jobs.steps.dry_run import dry_run
 from projects.steps import registry
 from projects.steps.registry import Field, RetryLater, StepFailed, register
 from projects.steps.validation import validate
+from tests.jobs.effects_rig import open_rig, perform
 
 CONTACT = {"id": 1, "name": "Ann Lee", "first_name": "Ann", "plan": "pro", "score": 12, "empty": ""}
 
@@ -193,3 +194,31 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_send() -> None:
     broken = dry_run({"steps": [{"name": "a", "kind": "nope"}]}, CONTACT)
     assert broken[0]["status"] == "failed"
     assert dry_run({"steps": ["x"]}, CONTACT)[0]["status"] == "failed"
+
+
+async def test_the_examples_of_the_documentation_run(settings: Any) -> None:
+    text = (settings.BASE_DIR / "docs" / "steps.md").read_text()
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    try:
+        for block in blocks:
+            exec(compile(block, "docs/steps.md", "exec"), {})  # noqa: S102  # our own documentation
+        assert run("score", {}).values == {"score": 8}
+        async with open_rig() as rig:
+            settings.INTERNAL_HOSTS = [f"127.0.0.1:{rig.port}"]
+            config = {"url": rig.answer("/page"), "token": "PAGER"}
+            made = await perform("page", config, secrets={"PAGER": "s3cret"})
+            assert made == Continue({"page_status": 200}, {"page_status": 200})
+            assert rig.seen[0][2]["Authorization"] == "Bearer s3cret"
+            rig.answer("/page", 503)
+            assert isinstance(await perform("page", config, secrets={}), Retry)
+    finally:
+        registry.unregister("score")
+        registry.unregister("page")
+
+
+def test_the_definition_of_the_documentation_is_valid(settings: Any) -> None:
+    import json
+
+    text = (settings.BASE_DIR / "docs" / "steps.md").read_text()
+    definition = json.loads(text.split("```json\n")[1].split("```")[0])
+    assert validate(definition, secrets=set()) == []
