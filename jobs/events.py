@@ -1,5 +1,6 @@
 """Events: the numbered, append-only history of a job, and what makes screens move."""
 
+import time
 from typing import Any
 
 from django.db import models, transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 from accounts.permissions import SYSTEM, Actor
 from jobs.models import Job, JobEvent
 
-__all__ = ["EventKind", "emit"]
+__all__ = ["EventKind", "announce", "announce_soon", "emit"]
 
 
 class EventKind(models.TextChoices):
@@ -74,6 +75,26 @@ def emit(
         )  # fmt: skip
         announce(job_id)
     return event
+
+
+_announced: dict[int, float] = {}
+ANNOUNCE_SECONDS = 0.5
+
+
+def announce_soon(job_id: int) -> None:
+    """After a worker's commit: tell screens, at most twice a second a job.
+
+    The end of a job is an event, which is always told, so the last state is never kept back.
+    """
+    from jobs.live.push import push_job  # the screen path hangs below; see docs/architecture.md
+
+    now = time.monotonic()
+    if now - _announced.get(job_id, 0.0) < ANNOUNCE_SECONDS:
+        return
+    if len(_announced) > 1_000:
+        _announced.clear()
+    _announced[job_id] = now
+    push_job(job_id)
 
 
 def announce(job_id: int) -> None:

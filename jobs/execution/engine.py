@@ -98,7 +98,6 @@ class Engine:
         self.claims: dict[asyncio.Task[None], Claim] = {}
         self.is_leaving = False
         self.ticked_at = time.monotonic()  # watched by the heartbeat (jobs/execution/worker.py)
-        self.on_committed: Callable[[int], None] = lambda job_id: None
 
     async def run(self, *, seconds: float = 20.0) -> bool:
         """Work until nothing is due, or for about `seconds`. True: there may be more."""
@@ -179,7 +178,6 @@ class Engine:
             return
         if run.is_leaving:
             await self.store.call(claims.release, claim)
-        self.on_committed(claim.job_id)
 
 
 def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: float = 60) -> None:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from jobs.execution import journal, pacing
@@ -26,6 +26,7 @@ log = logging.getLogger("spindle.engine")
 
 GROUP_SECONDS = 0.1
 GROUP_SIZE = 250
+MOST_ATTEMPTS = 3  # claims of a batch before a record on its way is given up
 CHUNK = 50  # records moved through pure steps before other batches get the loop
 CANCELLED = "The job was cancelled before this step began."
 
@@ -100,10 +101,13 @@ class BatchRun:
         the next worker knows which one it was.
         """
         for state in states:
-            if state.status == "running" and self.claim.attempt > 1 and not state.intent_step:
+            was_marked = state.intent_at is not None and not state.intent_step
+            if was_marked or (state.intent_step and self.claim.attempt > MOST_ATTEMPTS):
                 self._poisoned(state)
                 continue
             state.status = "running"
+            if not state.intent_step:
+                state.intent_at = datetime.now(UTC)  # the mark
             self._touch(state)
             await self._flush()
             self._begin(state)
@@ -112,6 +116,10 @@ class BatchRun:
 
     def _poisoned(self, state: RecordState) -> None:
         step = self.program.at(state.next_step)
+        if step and state.intent_step and step.step.effect_class == "unsafe":
+            self._take_up(state)
+            self._touch(state)
+            return
         error = "The worker died while it was on this record, three times."
         if step:
             entry = self.passage.open(state, step)
@@ -123,6 +131,9 @@ class BatchRun:
     def _begin(self, state: RecordState) -> None:
         if self.is_stopping or self.is_leaving:
             return  # settle cancels what never began; a leaving worker's rest goes back
+        if state.wait_kind and not self.passage.wake(state):
+            self._touch(state)
+            return
         if state.intent_step and not self._take_up(state):
             self._touch(state)
             return

@@ -53,7 +53,8 @@ def load(claim: Claim, *, is_run: bool) -> list[RecordState]:
         .order_by("position")
         .values_list(
             "pk", "position", "contact_id", "status", "next_step", "intent_step", "resend_number",
-            "values", "journey", "started_at", "active_ms",
+            "values", "journey", "started_at", "active_ms", "intent_at", "wait_kind",
+            "wait_on_timeout",
         )
     )  # fmt: skip
     rows = list(rows)
@@ -63,10 +64,11 @@ def load(claim: Claim, *, is_run: bool) -> list[RecordState]:
             id=pk, position=position, contact=contacts.get(contact_id, {}),
             contact_gone=contact_id not in contacts, status=status, next_step=next_step,
             intent_step=intent_step, resend_number=resend_number, values=values, journey=journey,
-            started_at=started_at, active_ms=active_ms, counted_as=status,
+            started_at=started_at, active_ms=active_ms, counted_as=status, intent_at=intent_at,
+            wait_kind=wait_kind, wait_on_timeout=wait_on_timeout,
         )
         for pk, position, contact_id, status, next_step, intent_step, resend_number, values,
-            journey, started_at, active_ms in rows
+            journey, started_at, active_ms, intent_at, wait_kind, wait_on_timeout in rows
     ]  # fmt: skip
 
 
@@ -94,6 +96,13 @@ def early_callbacks(record_ids: list[int]) -> dict[tuple[int, int], dict[str, An
 
 
 def commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
+    """Make a group durable, then tell the screens (seldom enough: jobs/events.py)."""
+    answer = _commit(claim, program, group, commit_number)
+    events.announce_soon(claim.job_id)
+    return answer
+
+
+def _commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
     """One transaction: fence, records, counters, statistics, events; the last one settles too.
 
     `commit_number` is the group's own: a second call with the same group after a broken

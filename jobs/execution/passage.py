@@ -165,6 +165,23 @@ class Passage:
         if hold.kind == "callback":
             state.wait_token_hash = hash_token(make_token(state.id, step.name))
 
+    def wake(self, state: RecordState) -> bool:
+        """The time a record waited for (or until) has come. False: it failed as timed out."""
+        step, kind = self.program.at(state.next_step), state.wait_kind
+        state.wait_kind, state.wait_until, state.wait_token_hash = "", None, ""
+        state.wait_prompt = ""
+        if step is None:
+            return True
+        entry = self.open(state, step)
+        if kind != "until" and state.wait_on_timeout == "fail":
+            words = "approval" if kind == "approval" else "answer"
+            self.fail(state, step, entry, Failed(f"No {words} came in time.", "timed_out"), 0)
+            return False
+        output = {"waited_until": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.close(state, step, entry, "completed", entry["ms"], output=output)
+        state.next_step += 1
+        return True
+
     # --- Effect steps -------------------------------------------------------------------------
 
     def intend(self, state: RecordState, step: CompiledStep, shown: dict[str, Any]) -> int:

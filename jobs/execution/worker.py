@@ -1,7 +1,238 @@
-"""The worker process around the engine: its loop, its threads, its heartbeat and its end."""
+"""The worker process around the engine: its loop, its threads, its heartbeat, its end.
 
-from jobs.execution import engine
+A Celery message only wakes it. It also looks for itself every second or so, so that a lost
+message, or a broker that is away, costs a second and not the work.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import select
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Now
+
+from jobs.execution import claims, sweep
+from jobs.execution.engine import Engine, ThreadStore, steadily
+from jobs.execution.hints import hint
+from jobs.models import Job, Worker
+from jobs.models.agents import HEARTBEAT_SECONDS
+
+log = logging.getLogger("spindle.worker")
+
+BEAT_SECONDS = 0.25  # how often the watching thread looks round
+LOOK_SECONDS = 1.0  # how often an idle worker looks for due work
+CANCEL_SECONDS = 1.0  # how soon calls that have not begun hear of a cancel
+SWEEP_SECONDS = 3.0
+TASK_SECONDS = 20.0  # a Celery task's turn; then it hints at the rest and ends
+LEAVE_SECONDS = 25.0
+EXIT_HUNG = 70
+
+
+def worker_name() -> str:
+    """host/namespace:pid — the namespace, since containers share host names and count pids anew."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class WorkerProcess:
+    """One a process. `work()` may be called by several threads; one of them works."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.name = worker_name()
+        self.engine: Engine | None = None
+        self._loop = asyncio.new_event_loop()
+        self._busy = threading.Lock()
+        self._is_ending = threading.Event()
+        self._ready = threading.Event()
+        threading.Thread(target=self._run_loop, name="spindle-engine", daemon=True).start()
+        self._ready.wait(30)
+        threading.Thread(target=self._watch, name="spindle-watch", daemon=True).start()
+        threading.Thread(target=self._look, name="spindle-look", daemon=True).start()
+
+    def work(self, seconds: float = TASK_SECONDS) -> bool:
+        """Take batches until nothing is due. True: there may be more. Another's turn: False."""
+        if (
+            self.engine is None
+            or self._is_ending.is_set()
+            or not self._busy.acquire(blocking=False)
+        ):
+            return False
+        try:
+            running: Future[bool] = asyncio.run_coroutine_threadsafe(
+                self.engine.run(seconds=seconds), self._loop
+            )
+            return running.result()
+        finally:
+            self._busy.release()
+
+    def leave(self, seconds: float = LEAVE_SECONDS) -> None:
+        """End softly: calls under way finish, the rest goes back to the queue at once."""
+        if self._is_ending.is_set():
+            return
+        self._is_ending.set()
+        engine = self.engine
+        if engine is None:
+            return
+        self._loop.call_soon_threadsafe(engine.leave)
+        if self._busy.acquire(timeout=seconds):
+            self._busy.release()
+            steadily(Worker.objects.filter(name=self.name).delete)
+            connection.close()
+
+    # --- The event loop's thread --------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._live())
+
+    async def _live(self) -> None:
+        from jobs.steps.clients import Clients  # opened within the loop it belongs to
+
+        async with Clients() as clients:
+            self.engine = Engine(self.name, store=ThreadStore(), clients=clients)
+            self._ready.set()
+            await asyncio.Event().wait()
+
+    # --- Looking for work ---------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Work that no message told of; and the sweep, which several may do at once."""
+        swept_at = 0.0
+        while not self._is_ending.wait(LOOK_SECONDS * (0.75 + 0.5 * random.random())):  # noqa: S311
+            try:
+                if time.monotonic() - swept_at > SWEEP_SECONDS:
+                    swept_at = time.monotonic()
+                    sweep.sweep()
+                self._work_if_due()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("The database did not answer (%s).", error)
+                connection.close()
+            except Exception:
+                log.exception("Looking for work failed; again in a second.")
+
+    def _work_if_due(self) -> None:
+        if self._busy.locked() or not claims.due_jobs().order_by().exists():
+            return
+        # Its own turn is short, so that the sweep comes round.
+        self.work(seconds=2 * SWEEP_SECONDS)
+
+    # --- The watching thread ------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        beat_at = cancel_at = 0.0
+        every = min(HEARTBEAT_SECONDS, settings.LEASE_SECONDS / 3)
+        while True:
+            time.sleep(BEAT_SECONDS)
+            now = time.monotonic()
+            if _parent_says_end():
+                threading.Thread(target=self.leave, daemon=True).start()
+            self._end_if_hung(now)
+            try:
+                if now - beat_at >= every:
+                    beat_at = now
+                    self._beat()
+                if now - cancel_at >= CANCEL_SECONDS:
+                    cancel_at = now
+                    self._hear_of_cancels()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("No heartbeat: %s", error)
+                connection.close()
+
+    def _beat(self) -> None:
+        engine = self.engine
+        held = engine.held() if engine else []
+        if held:
+            claims.extend(self.name, held)
+        doing = ", ".join(sorted({f"job #{claim.job_id}" for claim in held}))[:300]
+        facts: dict[str, Any] = {"last_heartbeat_at": Now(), "doing": doing}
+        if held:
+            facts["last_claim_at"] = Now()
+        if self._is_ending.is_set():
+            return
+        if not Worker.objects.filter(name=self.name).update(**facts):
+            Worker.objects.update_or_create(
+                name=self.name,
+                defaults={"host": socket.gethostname(), "pid": self.pid, "version": version()},
+            )
+
+    def _hear_of_cancels(self) -> None:
+        engine = self.engine
+        held = {claim.job_id for claim in engine.held()} if engine else set()
+        if not engine or not held:
+            return
+        stopping = set(
+            Job.objects.filter(pk__in=held)
+            .exclude(cancel_requested_at=None, stop_error="")
+            .values_list("pk", flat=True)
+        )
+        if stopping:
+            self._loop.call_soon_threadsafe(engine.stop_jobs, stopping)
+
+    def _end_if_hung(self, now: float) -> None:
+        """A step that never gives the loop back: only the end of the process frees its batches."""
+        engine = self.engine
+        if engine and engine.held() and now - engine.ticked_at > settings.HANG_SECONDS:
+            log.critical(
+                "No progress for %s s on %s; this worker ends itself.",
+                settings.HANG_SECONDS, ", ".join(f"job #{c.job_id}" for c in engine.held()),
+            )  # fmt: skip
+            os._exit(EXIT_HUNG)
+
+
+_process: WorkerProcess | None = None
+_making = threading.Lock()
+
+
+def process() -> WorkerProcess:
+    """This process's one; a forked child makes its own."""
+    global _process
+    with _making:
+        if _process is None or _process.pid != os.getpid():
+            _process = WorkerProcess()
+        return _process
 
 
 def work() -> None:
-    engine.run_here()
+    """What a message leads to."""
+    if process().work():
+        hint()
+
+
+def leave() -> None:
+    if _process is not None and _process.pid == os.getpid():
+        _process.leave()
+
+
+# Celery tells a pool's children nothing of a soft shutdown until they are idle: a pipe does.
+_end_pipe: tuple[int, int] | None = None
+
+
+def open_end_pipe() -> None:
+    """In the parent, before it forks."""
+    global _end_pipe
+    _end_pipe = os.pipe()
+
+
+def say_end() -> None:
+    """In the parent: every child sees the pipe become readable, since nobody reads it."""
+    if _end_pipe is not None:
+        os.write(_end_pipe[1], b"e")
+
+
+def _parent_says_end() -> bool:
+    if _end_pipe is None:
+        return False
+    readable, _, _ = select.select([_end_pipe[0]], [], [], 0)
+    return bool(readable)
+
+
+def version() -> str:
+    return str(getattr(settings, "VERSION", "") or "0.1")
