@@ -1,18 +1,51 @@
 """What Celery runs: each loads nothing itself and calls something testable without Celery."""
 
-from celery import shared_task
+from typing import Any
+
+from celery import shared_task, signals
+
+from jobs.execution import worker
+from jobs.execution.sweep import sweep_and_hint
 
 
 @shared_task(ignore_result=True)
 def run_batches() -> None:
     """There may be work: take batches until nothing is due."""
-    from jobs.execution.worker import work
-
-    work()
+    worker.work()
 
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
-    from jobs.execution.sweep import sweep_and_hint
-
     sweep_and_hint()
+
+
+# --- The worker's life: it looks for work as soon as it is up, and ends softly -----------------
+
+
+@signals.worker_init.connect
+def before_fork(**_: object) -> None:
+    worker.open_end_pipe()
+
+
+@signals.worker_process_init.connect
+def child_is_up(**_: object) -> None:
+    worker.process()
+
+
+@signals.worker_ready.connect
+def worker_is_up(sender: Any = None, **_: object) -> None:
+    # A prefork parent only feeds its children; every other pool works in this process.
+    pool = type(getattr(sender, "pool", None)).__module__
+    if "prefork" not in pool:
+        worker.process()
+
+
+@signals.worker_shutting_down.connect
+def shutdown_begins(**_: object) -> None:
+    worker.say_end()
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def process_ends(**_: object) -> None:
+    worker.leave()
