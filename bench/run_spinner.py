@@ -115,9 +115,8 @@ def peak_mb(pid: int) -> float:
     peaks = [0.0]
     for member in family(pid):
         with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{member}/status").read_text().splitlines():
-                if line.startswith("VmHWM"):
-                    peaks.append(int(line.split()[1]) / 1024)
+            text = Path(f"/proc/{member}/status").read_text()
+            peaks.append(int(text.partition("VmHWM:")[2].split()[0]) / 1024)
     return max(peaks)
 
 
