@@ -258,7 +258,8 @@ class Template:
             raise _problem(error) from None
         except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise TemplateProblem(f"cannot be worked out ({error})") from None
-        return buffer.getvalue()
+        text = buffer.getvalue()
+        return text if text.isprintable() else text.replace("\0", "")  # no database keeps a NUL
 
     def missing(self, names: Mapping[str, Any]) -> list[str]:
         """The fields it reads that the given names do not have (for dry runs)."""

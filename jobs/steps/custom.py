@@ -79,11 +79,8 @@ class CustomEffectStep:
         for field in self.spec.fields:
             if field.type == "secret" and field.is_required and not self.config.get(field.name):
                 return Failed(f"The secret for {field.title} is missing.", "configuration")
-        shown = {
-            name: value
-            for name, value in self.config.items()
-            if not ((field := self.spec.field(name)) and field.type == "secret")
-        }
+        hidden = {field.name for field in self.spec.fields if field.type == "secret"}
+        shown = {name: value for name, value in self.config.items() if name not in hidden}
         return Prepared(host=self.spec.kind, request=record, shown=shown, key=record.key)
 
     async def perform(self, prepared: Prepared, clients: Clients) -> EffectResult:

@@ -8,7 +8,7 @@ passed over. Conditions are followed as they fall.
 import time
 from typing import Any
 
-from jobs.steps.base import Continue, End, Failed, GoTo, Hold, PureStep, StepInput
+from jobs.steps.base import Continue, End, Failed, GoTo, Hold, PureResult, StepInput
 from jobs.steps.compile import compile_step
 from jobs.steps.http import HttpStep
 from projects.steps import registry
@@ -88,9 +88,9 @@ class _Trial:
         return entry, following
 
     def _pure(
-        self, entry: dict[str, Any], compiled: PureStep, record: StepInput, number: int
+        self, entry: dict[str, Any], compiled: Any, record: StepInput, number: int
     ) -> int | None:
-        result = compiled.run(record)
+        result: PureResult = compiled.run(record)
         if isinstance(result, Continue):
             self.values = self.values | result.values
             entry["output"] = result.output

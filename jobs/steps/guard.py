@@ -102,7 +102,7 @@ def is_exempt(host: str, port: int) -> bool:
 
 @lru_cache(maxsize=32)
 def _exempt(entries: tuple[str, ...]) -> frozenset[tuple[str, int | None]]:
-    found = set()
+    found: set[tuple[str, int | None]] = set()
     for entry in entries:
         host, _, port = entry.lower().rpartition(":")
         if host and port.isdigit() and (host.startswith("[") or ":" not in host):

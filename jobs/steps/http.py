@@ -170,8 +170,23 @@ class HttpStep:
         except NotSent as error:
             return self._not_sent(error)
         except MaybeSent as error:
-            return self._maybe(self._sentence(str(error)))
-        return self.result_of(answer, request.url.host or "The server")
+            result, is_over = self._maybe(self._sentence(str(error))), False
+        else:
+            result, is_over = self.result_of(answer, request.url.host or "The server"), True
+        if self.effect_class == "checkable" and isinstance(result, Uncertain):
+            return await self._looked_up(result, prepared, clients, is_over=is_over)
+        return result
+
+    async def _looked_up(
+        self, result: Uncertain, prepared: Prepared, clients: Clients, *, is_over: bool
+    ) -> EffectResult:
+        """Ask at once. "Not there" counts only when the receiver has finished with the request
+        (it answered): after a time-out it may still be at work."""
+        found = await self.probe(prepared, clients)
+        if found is None and is_over:
+            text = f"{result.error.rstrip('.')}, but the look-up says that it did not happen."
+            return Retry(text, output=result.output)
+        return found if isinstance(found, Continue) else result
 
     async def probe(self, prepared: Prepared, clients: Clients) -> EffectResult | None:
         """Ask the look-up URL: a good answer means done, 404 or 410 not done; else undecided."""

@@ -1,12 +1,12 @@
 """Steps that only compute: template, set, condition, wait, outcome."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from jobs.steps.base import Continue, End, Failed, GoTo, Hold, PureResult, StepInput
 from jobs.steps.comparisons import compile_rows
 from jobs.steps.names import Names
+from jobs.steps.values import parse_json
 from projects.steps import kinds
 from projects.steps.durations import LONGEST, duration_seconds
 from projects.templating import TemplateProblem, compile_condition, compile_template
@@ -81,8 +81,8 @@ def as_type(text: str, kind: str) -> Any:
             raise ValueError(f"{text[:60]!r} is not a number") from None
         return number
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         raise ValueError(f"{text[:60]!r} is not JSON") from None
 
 

@@ -47,22 +47,41 @@ class SmtpClient:
         timeout: float,  # noqa: ASYNC109  # handed to the library, which bounds each command
     ) -> str:  # fmt: skip
         """The server's answer to the message; raises NotSent or MaybeSent."""
-        connection = self._take(account)
-        if connection is not None:
-            try:
-                await connection.rset(timeout=min(timeout, 5.0))
-            except (SMTPException, OSError):  # it went away while idle
-                connection.close()
-                connection = None
-        connection = connection or await self._connect(account, timeout)
+        # Half the time for what comes before the message, so that running out of it is definite.
+        connection: aiosmtplib.SMTP | None = None
         try:
-            await self._envelope(connection, sender, recipients)
-            answer = await self._data(connection, message, account.host)
-        except BaseException:
+            async with asyncio.timeout(timeout / 2):
+                connection = await self._ready(account, timeout)
+                await self._envelope(connection, sender, recipients)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, TimeoutError):
+                raise NotSent(f"{account.host} took too long to take a message") from None
+            raise
+        try:
+            async with asyncio.timeout(timeout / 2):
+                answer = await self._data(connection, message, account.host)
+        except BaseException as error:
             connection.close()
+            if isinstance(error, TimeoutError):
+                said = f"{account.host} did not confirm the message in time"
+                raise MaybeSent(said, is_timeout=True) from None
             raise
         self._idle.setdefault(account, []).append((time.monotonic(), connection))
         return answer
+
+    async def _ready(self, account: Account, seconds: float) -> aiosmtplib.SMTP:
+        """A kept connection that still answers, else a new one."""
+        connection = self._take(account)
+        if connection is not None:
+            try:
+                await connection.rset(timeout=min(seconds / 4, 5.0))
+            except (SMTPException, OSError):  # it went away while idle
+                connection.close()
+            else:
+                return connection
+        return await self._connect(account, seconds)
 
     def _take(self, account: Account) -> aiosmtplib.SMTP | None:
         kept = self._idle.get(account, [])

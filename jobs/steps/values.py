@@ -10,7 +10,7 @@ STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 
 
 def storable(value: Any) -> Any:
-    """The value without NULs, lone surrogates and numbers JSON does not know."""
+    """The value without NULs, lone surrogates and what JSON does not know (written as text)."""
     if isinstance(value, str):
         if "\0" in value:
             value = value.replace("\0", "")
@@ -19,9 +19,9 @@ def storable(value: Any) -> Any:
         return {storable(str(key)): storable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [storable(item) for item in value]
-    if isinstance(value, float) and value - value != 0:
+    if isinstance(value, float) and value - value != 0:  # infinite or not a number
         return None
-    return value
+    return value if value is None or isinstance(value, (int, float)) else storable(str(value))
 
 
 def excerpt(text: str, limit: int = MAX_EXCERPT) -> str:

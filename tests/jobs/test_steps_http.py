@@ -130,6 +130,13 @@ async def test_a_checkable_step_looks_it_up(rig: Rig) -> None:
         assert isinstance(await step.probe(prepared, clients), Uncertain)
     assert rig.seen[0][1] == "/find?k=3-1-2"
     assert {seen[0] for seen in rig.seen} == {"GET"}
+    rig.answer("/find", 404)
+    rig.answer("/make", 500)
+    assert isinstance(await perform("http", config), Retry)
+    rig.reset("/make")  # it may still be at work, so that "not there" says nothing
+    assert isinstance(await perform("http", config), Uncertain)
+    rig.answer("/find", 200, {"id": 5})
+    assert (await perform("http", config)).values == {"id": 5}
 
 
 async def test_what_cannot_be_sent_fails_before_it_is(rig: Rig) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from jobs.steps.base import Continue, Failed, Retry, Uncertain
+from jobs.steps.clients import Clients
+from jobs.steps.smtp import Account
 from tests.jobs.effects_rig import Rig, open_rig, perform
 
 
@@ -97,6 +99,17 @@ async def test_failures_are_classed_by_how_far_the_message_came(
     made = await perform("email", MAIL)
     assert type(made) is result, made
     assert error.lower() in made.error.lower()
+
+
+async def test_a_connection_is_kept_and_a_stale_one_replaced(mail: MailServer) -> None:
+    account = Account("127.0.0.1", mail.port, "none", is_portal=True)
+    async with Clients() as clients:
+        for _ in range(2):
+            await clients.smtp.send(account, "a@b.c", ["d@e.f"], b"Subject: x\r\n\r\ny\r\n", 5)
+        assert (mail.connections, len(mail.messages)) == (1, 2)
+        mail.fails_at = ("RSET", "drop")
+        await clients.smtp.send(account, "a@b.c", ["d@e.f"], b"Subject: x\r\n\r\ny\r\n", 5)
+        assert (mail.connections, len(mail.messages)) == (2, 3)
 
 
 async def test_what_is_not_an_address_is_not_sent(mail: MailServer, settings: Any) -> None:

@@ -40,7 +40,7 @@ def render(source: str, names: Any = NAMES) -> str:
         ("{{ contact['nested'].x['y'] }}", "z"),
         ("{% for t in contact.tags %}[{{ t }}]{% endfor %}", "[a][b]"),
         ("{{ contact.name | json }} {{ contact.missing | json }}", '"Ann Lee" null'),
-        ("", ""),
+        ("{{ '%00a' | url_decode }}", "a"), ("", ""),
     ],
 )  # fmt: skip
 def test_what_a_template_renders(source: str, text: str) -> None:
