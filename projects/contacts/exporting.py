@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import QuerySet
 
 from projects.contacts import mapping
 from projects.contacts.cells import as_text, escape
@@ -13,6 +13,9 @@ from projects.models import Contact
 CHUNK = 2000
 COLUMNS = ["external_id", "name", "email", "phone", "tags"]
 BOM = "\ufeff"  # so that spreadsheets take it for UTF-8
+
+# id, external id, name, e-mail, phone, attributes
+Row = tuple[int, str, str, str, str, dict[str, Any]]
 
 
 class _Line:
@@ -28,16 +31,24 @@ def lines(contacts: QuerySet[Contact]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield BOM + writer.writerow([*COLUMNS, *(escape(header_of(key)) for key in keys)])
     for chunk in chunks(contacts):
-        prefetch_related_objects(chunk, "tags")
-        yield "".join(writer.writerow(cells_of(contact, keys)) for contact in chunk)
+        tags = tags_of([row[0] for row in chunk])
+        yield "".join(writer.writerow(cells_of(row, keys, tags)) for row in chunk)
 
 
-def cells_of(contact: Contact, keys: list[str]) -> list[str]:
-    tags = ", ".join(sorted(tag.name for tag in contact.tags.all()))
-    fixed = [contact.external_id, contact.name, contact.email, contact.phone, tags]
-    return [
-        escape(text) for text in (*fixed, *(as_text(contact.attributes.get(key)) for key in keys))
-    ]
+def cells_of(row: Row, keys: list[str], tags: dict[int, list[str]]) -> list[str]:
+    pk, external_id, name, email, phone, attributes = row
+    fixed = (external_id, name, email, phone, ", ".join(sorted(tags.get(pk, ()))))
+    return [escape(text) for text in (*fixed, *(as_text(attributes.get(key)) for key in keys))]
+
+
+def tags_of(ids: list[int]) -> dict[int, list[str]]:
+    through = Contact.tags.through
+    tags: dict[int, list[str]] = {}
+    for pk, name in through.objects.filter(contact_id__in=ids).values_list(  # type: ignore[attr-defined]
+        "contact_id", "tag__name"
+    ):
+        tags.setdefault(pk, []).append(name)
+    return tags
 
 
 def header_of(key: str) -> str:
@@ -56,10 +67,12 @@ def attribute_keys(contacts: QuerySet[Contact]) -> list[str]:
     return sorted(keys)
 
 
-def chunks(contacts: QuerySet[Contact]) -> Iterator[list[Contact]]:
+def chunks(contacts: QuerySet[Contact]) -> Iterator[list[Row]]:
     """By key, so that no cursor or transaction stays open while a slow reader takes its time."""
     last = 0
-    narrow: Any = contacts.order_by("pk")
-    while found := list(narrow.filter(pk__gt=last)[:CHUNK]):
+    rows = contacts.order_by("pk").values_list(
+        "pk", "external_id", "name", "email", "phone", "attributes"
+    )
+    while found := list(rows.filter(pk__gt=last)[:CHUNK]):
         yield found
-        last = found[-1].pk
+        last = found[-1][0]

@@ -26,6 +26,7 @@ from projects.contacts.models import ACTIVE_IMPORT_STATUSES, ImportStatus
 from projects.contacts.receiving import discard, open_table, remove_files, upload_path
 from projects.contacts.rows import Problem, Row, RowReader
 from projects.contacts.staging import Staging, position
+from projects.contacts.verbs import recount
 from projects.models import ContactImport, ContactImportProblem
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ def _advance(
                 return
     finally:
         staging.close()
+    recount(contact_import.project_id)
     _end(contact_import, ImportStatus.COMPLETED)
 
 

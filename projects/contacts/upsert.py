@@ -1,10 +1,12 @@
 """Rows against the contacts that exist: planned in memory for a slice, written set-wise."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import F
+from django.db import connection
+from django.db.models import DateTimeField, F, JSONField
 from django.utils import timezone
 
 from projects.contacts.cells import as_text
@@ -15,6 +17,8 @@ CHANGED_FIELDS = [
     "external_id", "name", "email", "phone", "attributes", "search_text", "updated_at",
     "last_import",
 ]  # fmt: skip
+
+INSERT_ROWS = 500  # SQLite takes at most 32,766 values in a statement
 
 
 @dataclass(slots=True)
@@ -42,40 +46,37 @@ class Matcher:
     """The contacts a slice of rows may mean: by external id, else e-mail, else phone.
 
     A row with an external id nobody has takes over a contact that has its e-mail and no
-    external id. Four queries a slice at most, whatever its size.
+    external id. Three queries a slice at most, whatever its size.
     """
 
     def __init__(self, project: Project, rows: list[Row]) -> None:
-        found: dict[int, Contact] = {}
-        contacts = Contact.objects.filter(project=project)
-        lookups = [
-            ("external_id", {row.external_id for row in rows if row.external_id}, {}),
-            ("email", {row.email for row in rows if row.email}, {}),
-            (
-                "phone",
-                {row.phone for row in rows if not row.external_id and not row.email},
-                {"external_id": "", "email": ""},
-            ),
-        ]
-        self.by: dict[str, dict[str, list[Contact]]] = {}
-        for name, values, narrow in lookups:
-            index: dict[str, list[Contact]] = defaultdict(list)
-            if values:
-                for contact in contacts.filter(**{f"{name}__in": values}, **narrow):
-                    # One object a contact, however it was found.
-                    contact = found.setdefault(contact.pk, contact)
-                    index[getattr(contact, name)].append(contact)
-            self.by[name] = index
+        self.found: dict[int, Contact] = {}
+        self.contacts = Contact.objects.filter(project=project)
+        self.by_external_id = self._look_up("external_id", {r.external_id for r in rows})
+        # A row found by its external id needs no second look.
+        left = [row for row in rows if row.external_id not in self.by_external_id]
+        self.by_email = self._look_up("email", {row.email for row in left})
+        only_phone = {row.phone for row in left if not row.external_id and not row.email}
+        self.by_phone = self._look_up("phone", only_phone, external_id="", email="")
+
+    def _look_up(self, name: str, values: set[str], **narrow: str) -> dict[str, list[Contact]]:
+        index: dict[str, list[Contact]] = {}
+        if wanted := values - {""}:
+            for contact in self.contacts.filter(**{f"{name}__in": wanted}, **narrow):
+                # One object a contact, however it was found.
+                same = self.found.setdefault(contact.pk, contact)
+                index.setdefault(getattr(contact, name), []).append(same)
+        return index
 
     def match(self, row: Row) -> Contact | None:
         """The contact the row means, None for a new one; ValueError when it is not clear."""
         if row.external_id:
-            named = self.by["external_id"].get(row.external_id)
+            named = self.by_external_id.get(row.external_id)
             return named[0] if named else self._without_external_id(row.email)
         if not row.email:
-            return next(iter(self.by["phone"].get(row.phone, [])), None)
+            return next(iter(self.by_phone.get(row.phone, [])), None)
         plain = self._without_external_id(row.email)
-        named = [c for c in self.by["email"].get(row.email, []) if c.email == row.email]
+        named = [c for c in self.by_email.get(row.email, []) if c.email == row.email]
         if plain is None and len(named) > 1:
             raise ValueError(_unclear(len(named)))
         return plain or (named[0] if named else None)
@@ -83,7 +84,7 @@ class Matcher:
     def _without_external_id(self, email: str) -> Contact | None:
         if not email:
             return None
-        same = self.by["email"].get(email, [])
+        same = self.by_email.get(email, [])
         return next((c for c in same if not c.external_id and c.email == email), None)
 
 
@@ -182,12 +183,15 @@ def write(project: Project, plan: Plan, *, import_id: int | None) -> None:
     IntegrityError when somebody else has just made one of these contacts: plan again.
     """
     if plan.created:
-        Contact.objects.bulk_create(plan.created, batch_size=2000)
+        if plan.new_tags:
+            Contact.objects.bulk_create(plan.created, batch_size=2000)
+        else:
+            _insert_all(plan.created)
         Project.objects.filter(pk=project.pk).update(
             contact_count=F("contact_count") + len(plan.created)
         )
     if plan.changed:
-        Contact.objects.bulk_update(plan.changed.values(), CHANGED_FIELDS, batch_size=200)
+        _update_all(plan.changed.values())
     if plan.new_tags:
         _write_tags(project, plan.new_tags)
         only_tagged = plan.tagged_ids - set(plan.changed)
@@ -197,6 +201,54 @@ def write(project: Project, plan: Plan, *, import_id: int | None) -> None:
         others = set(plan.matched) - set(plan.changed)
         if others:
             Contact.objects.filter(pk__in=others).update(last_import_id=import_id)
+
+
+def _insert_all(contacts: list[Contact]) -> None:
+    """As bulk_create, without the keys of the new rows, in half the time (docs/contacts.md)."""
+    now = timezone.now()
+    for contact in contacts:
+        contact.updated_at = now
+    names = ["project", "created_at", *CHANGED_FIELDS]
+    columns = ", ".join(Contact._meta.get_field(name).column for name in names)
+    group = "(" + ", ".join(["%s"] * len(names)) + ")"
+    rows = list(_values(contacts, names))
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), INSERT_ROWS):
+            part = rows[start : start + INSERT_ROWS]
+            cursor.execute(
+                f"INSERT INTO {Contact._meta.db_table} ({columns}) "  # noqa: S608  no user's text
+                f"VALUES {', '.join([group] * len(part))}",
+                [value for row in part for value in row],
+            )
+
+
+def _update_all(contacts: Iterable[Contact]) -> None:
+    """One prepared UPDATE a row: 16,000 rows took 22 s with bulk_update, 0.3 s like this."""
+    assignments = ", ".join(
+        f"{Contact._meta.get_field(name).column} = %s" for name in CHANGED_FIELDS
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {Contact._meta.db_table} SET {assignments} WHERE id = %s",  # noqa: S608
+            list(_values(contacts, [*CHANGED_FIELDS, "id"])),
+        )
+
+
+def _values(contacts: Iterable[Contact], names: list[str]) -> Iterator[list[Any]]:
+    """The contacts' fields as the database takes them."""
+    fields = [Contact._meta.get_field(name) for name in names]
+    # Only these kinds are stored in another form than they have in Python.
+    special = {
+        number: field
+        for number, field in enumerate(fields)
+        if isinstance(field, (JSONField, DateTimeField))
+    }
+    attributes = [field.attname for field in fields]
+    for contact in contacts:
+        row = [getattr(contact, name) for name in attributes]
+        for number, stored in special.items():
+            row[number] = stored.get_db_prep_save(row[number], connection)
+        yield row
 
 
 def _write_tags(project: Project, pairs: list[tuple[Contact, str]]) -> None:
