@@ -110,12 +110,18 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TASK_SEND_SENT_EVENT = False
 SWEEP_SECONDS = env.number("SPINDLE_SWEEP_SECONDS", 3, lowest=1, highest=60)
+IMPORT_SWEEP_SECONDS = 15
 CELERY_BEAT_SCHEDULE = {
     # A poke nobody took in time is worthless: the next one is already there.
     "sweep": {
         "task": "jobs.tasks.sweep",
         "schedule": SWEEP_SECONDS,
         "options": {"expires": 2 * SWEEP_SECONDS},
+    },
+    "sweep-imports": {
+        "task": "projects.sweep_imports",
+        "schedule": IMPORT_SWEEP_SECONDS,
+        "options": {"expires": IMPORT_SWEEP_SECONDS},
     },
 }
 

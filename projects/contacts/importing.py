@@ -23,7 +23,12 @@ from django.utils import timezone
 from projects.contacts import upsert
 from projects.contacts.csv_reading import Table, UnreadableError
 from projects.contacts.models import ACTIVE_IMPORT_STATUSES, ImportStatus
-from projects.contacts.receiving import discard, open_table, remove_files, upload_path
+from projects.contacts.receiving import (
+    forget_old_uploads,
+    open_table,
+    remove_files,
+    upload_path,
+)
 from projects.contacts.rows import Problem, Row, RowReader
 from projects.contacts.staging import Staging, position
 from projects.contacts.verbs import recount
@@ -37,7 +42,6 @@ LEASE = timedelta(seconds=60)
 TURN_SECONDS = 10.0
 MAX_ATTEMPTS = 5
 MAX_PROBLEMS = 10_000
-KEEP_UPLOADS = timedelta(days=7)
 
 Progress = Callable[[ContactImport], None]
 
@@ -74,11 +78,7 @@ def sweep() -> int:
     ids = list(due.values_list("pk", flat=True)[:100])
     for import_id in ids:
         hint(import_id)
-    old = ContactImport.objects.filter(
-        status=ImportStatus.UPLOADED, created_at__lt=timezone.now() - KEEP_UPLOADS
-    )
-    for contact_import in old[:20]:
-        discard(contact_import)
+    forget_old_uploads()
     return len(ids)
 
 
@@ -128,7 +128,11 @@ def _advance(
             staging.close()
             staging = _check(contact_import, progress)
             if contact_import.bad_count and not contact_import.skip_bad:
-                _end(contact_import, ImportStatus.FAILED, error=_refusal(contact_import))
+                # The upload stays for a while: the good rows may be wanted after all.
+                _end(
+                    contact_import, ImportStatus.FAILED, error=_refusal(contact_import),
+                    keeps_upload=True,
+                )  # fmt: skip
                 return
             _update(contact_import, status=ImportStatus.WRITING)
         reached = (contact_import.position_rank, contact_import.position_line)
@@ -331,8 +335,14 @@ def _update(contact_import: ContactImport, **values: Any) -> None:
             setattr(contact_import, name, value)
 
 
-def _end(contact_import: ContactImport, status: ImportStatus, *, error: str = "") -> None:
+def _end(
+    contact_import: ContactImport,
+    status: ImportStatus,
+    *,
+    error: str = "",
+    keeps_upload: bool = False,
+) -> None:
     _update(
         contact_import, status=status, error=error, completed_at=timezone.now(), lease_until=None
     )  # fmt: skip
-    remove_files(contact_import)
+    remove_files(contact_import, upload=not keeps_upload)

@@ -22,7 +22,7 @@ MAX_ATTRIBUTE_NAME = 100
 # Header words as other programs write them, letters and digits only.
 SYNONYMS = {
     "external_id": "externalid id contactid customerid customernumber customerno memberid userid "
-    "crmid recordid kundnummer kundennummer reference ref",
+    "crmid recordid kundnummer kundnr kundid kundennummer kundennr customernr reference ref",
     "name": "name fullname contact contactname displayname customername namn nom nombre",
     "first_name": "firstname givenname forename fornamn vorname prenom",
     "last_name": "lastname surname familyname efternamn nachname nomdefamille",

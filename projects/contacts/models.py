@@ -10,7 +10,8 @@ from django.utils import timezone
 
 
 class ImportStatus(models.TextChoices):
-    """uploaded → queued → checking → writing → completed; failed from any but uploaded.
+    """uploaded → queued → checking → writing → completed; failed from any but uploaded, and from
+    there to queued when bad rows stopped it and the good ones are wanted after all.
 
     An upload that is discarded is deleted. `checking` reads the whole file and writes nothing;
     only when it found every row good (or bad rows are skipped) does `writing` begin.
@@ -27,6 +28,7 @@ class ImportStatus(models.TextChoices):
 ACTIVE_IMPORT_STATUSES = frozenset(
     {ImportStatus.QUEUED, ImportStatus.CHECKING, ImportStatus.WRITING}
 )
+ENDED_IMPORT_STATUSES = frozenset({ImportStatus.COMPLETED, ImportStatus.FAILED})
 
 
 class ContactImport(models.Model):
@@ -38,7 +40,7 @@ class ContactImport(models.Model):
 
     project = models.ForeignKey("projects.Project", models.CASCADE, related_name="imports")
     file_name = models.CharField(max_length=255)
-    # Under the uploads folder; empty once the import is over.
+    # Under the uploads folder.
     path = models.CharField(max_length=255, blank=True, editable=False)
     byte_count = models.PositiveBigIntegerField(default=0)
     encoding = models.CharField(max_length=20, blank=True)

@@ -1,17 +1,21 @@
 """An upload of contacts: kept, read in the way people choose, started or discarded."""
 
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.permissions import Actor
 from projects.contacts import csv_reading, mapping
 from projects.contacts.csv_reading import Dialect, Table, UnreadableError
-from projects.contacts.models import ImportStatus
+from projects.contacts.models import ENDED_IMPORT_STATUSES, ImportStatus
 from projects.models import ContactImport, Project
+
+KEEP_UPLOADS = timedelta(days=7)
 
 
 class ImportRefusedError(Exception):
@@ -69,6 +73,35 @@ def start(contact_import: ContactImport) -> bool:
             transaction.on_commit(lambda: hint(contact_import.pk))
     contact_import.refresh_from_db()
     return bool(queued)
+
+
+def start_with_good_rows(contact_import: ContactImport) -> bool:
+    """Begin again an import that bad rows stopped, without them; False when it cannot."""
+    from projects.contacts.importing import hint
+
+    if not has_good_rows_left(contact_import):
+        return False
+    with transaction.atomic():
+        queued = ContactImport.objects.filter(
+            pk=contact_import.pk, status=ImportStatus.FAILED
+        ).update(
+            status=ImportStatus.QUEUED, skip_bad=True, error="", completed_at=None,
+            lease_until=None, attempt_count=0,
+        )  # fmt: skip
+        if queued:
+            transaction.on_commit(lambda: hint(contact_import.pk))
+    return bool(queued)
+
+
+def has_good_rows_left(contact_import: ContactImport) -> bool:
+    """Whether only bad rows stopped it, and its upload is still here."""
+    return (
+        contact_import.status == ImportStatus.FAILED
+        and not contact_import.skip_bad
+        and 0 < contact_import.bad_count < contact_import.row_count
+        and bool(contact_import.path)
+        and upload_path(contact_import).exists()
+    )
 
 
 def discard(contact_import: ContactImport) -> bool:
@@ -143,8 +176,20 @@ def _read_header(contact_import: ContactImport, chosen: dict[str, Any]) -> None:
     contact_import.header, contact_import.mapping = header, targets
 
 
-def remove_files(contact_import: ContactImport) -> None:
-    if contact_import.path:
-        full = upload_path(contact_import)
+def remove_files(contact_import: ContactImport, *, upload: bool = True) -> None:
+    """The rows' scratch file and, if wished, the upload itself."""
+    full = upload_path(contact_import)
+    full.with_suffix(".staged").unlink(missing_ok=True)
+    if upload:
         full.unlink(missing_ok=True)
-        full.with_suffix(".staged").unlink(missing_ok=True)
+
+
+def forget_old_uploads() -> None:
+    """Uploads that nobody started, or that failed, after KEEP_UPLOADS."""
+    old = timezone.now() - KEEP_UPLOADS
+    idle = ContactImport.objects.filter(created_at__lt=old).exclude(path="")
+    for contact_import in idle.filter(status=ImportStatus.UPLOADED)[:20]:
+        discard(contact_import)
+    for contact_import in idle.filter(status__in=ENDED_IMPORT_STATUSES)[:20]:
+        remove_files(contact_import)
+        ContactImport.objects.filter(pk=contact_import.pk).update(path="")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.db.models import DateTimeField, F, JSONField
+from django.db.models import BooleanField, DateTimeField, F, Func, JSONField
 from django.utils import timezone
 
 from projects.contacts.cells import as_text
@@ -17,6 +17,20 @@ CHANGED_FIELDS = [
     "external_id", "name", "email", "phone", "attributes", "search_text", "updated_at",
     "last_import",
 ]  # fmt: skip
+
+
+def _literally(column: str, test: str) -> Func:
+    return Func(column, template=test, output_field=BooleanField())
+
+
+# The conditions of the partial indexes in their own words, '' not being a parameter: without
+# them neither database sees that it may use these indexes.
+HAS_EXTERNAL_ID = _literally("external_id", "NOT (%(expressions)s = '')")
+HAS_ONLY_PHONE = (
+    _literally("external_id", "%(expressions)s = ''"),
+    _literally("email", "%(expressions)s = ''"),
+    _literally("phone", "NOT (%(expressions)s = '')"),
+)
 
 INSERT_ROWS = 500  # SQLite takes at most 32,766 values in a statement
 
@@ -52,17 +66,19 @@ class Matcher:
     def __init__(self, project: Project, rows: list[Row]) -> None:
         self.found: dict[int, Contact] = {}
         self.contacts = Contact.objects.filter(project=project)
-        self.by_external_id = self._look_up("external_id", {r.external_id for r in rows})
+        self.by_external_id = self._look_up(
+            "external_id", {r.external_id for r in rows}, HAS_EXTERNAL_ID
+        )
         # A row found by its external id needs no second look.
         left = [row for row in rows if row.external_id not in self.by_external_id]
         self.by_email = self._look_up("email", {row.email for row in left})
         only_phone = {row.phone for row in left if not row.external_id and not row.email}
-        self.by_phone = self._look_up("phone", only_phone, external_id="", email="")
+        self.by_phone = self._look_up("phone", only_phone, *HAS_ONLY_PHONE)
 
-    def _look_up(self, name: str, values: set[str], **narrow: str) -> dict[str, list[Contact]]:
+    def _look_up(self, name: str, values: set[str], *narrow: Func) -> dict[str, list[Contact]]:
         index: dict[str, list[Contact]] = {}
         if wanted := values - {""}:
-            for contact in self.contacts.filter(**{f"{name}__in": wanted}, **narrow):
+            for contact in self.contacts.filter(*narrow, **{f"{name}__in": wanted}):
                 # One object a contact, however it was found.
                 same = self.found.setdefault(contact.pk, contact)
                 index.setdefault(getattr(contact, name), []).append(same)

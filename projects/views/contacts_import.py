@@ -96,6 +96,7 @@ class ContactImportView(ProjectAccessMixin, TemplateView):
             context["preview"] = preview(contact_import)
         elif not contact_import.is_active:
             context["problems"] = list(contact_import.problems.all()[:SHOWN_PROBLEMS])
+            context["has_good_rows_left"] = receiving.has_good_rows_left(contact_import)
             context["problem_count"] = contact_import.problems.count()
         return context
 
@@ -106,6 +107,8 @@ class ContactImportView(ProjectAccessMixin, TemplateView):
             if receiving.discard(contact_import):
                 messages.success(request, "The upload is discarded. No contact was changed.")
             return redirect("projects:contacts_import", self.project.slug)
+        if action == "good_rows":
+            receiving.start_with_good_rows(contact_import)
         if contact_import.status != ImportStatus.UPLOADED:
             return redirect(contact_import)
         form = ReadingForm(request.POST)

@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.permissions import SYSTEM
-from projects.contacts import importing, receiving
+from projects.contacts import importing, receiving, upsert
 from projects.contacts.models import ImportStatus
+from projects.contacts.rows import Row
 from projects.models import Contact, ContactImport, Project
 
 Import = Callable[..., ContactImport]
@@ -249,3 +253,46 @@ def test_command_imports_and_reports(project, tmp_path, capsys):
     contact = Contact.objects.get(project=project)
     assert (contact.external_id, contact.attributes) == ("5", {})
     assert contact.tags.get().name == "spring"
+
+
+def test_good_rows_can_be_taken_after_all(project, run_import):
+    failed = run_import("email\nada@example.com\nbroken\n")
+    assert receiving.start_with_good_rows(failed)
+    assert not receiving.start_with_good_rows(failed), "pressed twice"
+    done = importing.work(failed.pk)
+    assert (done.status, done.created_count, done.bad_count) == ("completed", 1, 1)
+    assert done.problems.count() == 1
+    done.refresh_from_db()
+    assert not receiving.start_with_good_rows(done)
+
+
+def test_sweep_offers_lost_imports_and_forgets_old_uploads(project, run_import, uploads):
+    old = timezone.now() - receiving.KEEP_UPLOADS * 2
+    failed = run_import("email\nada@example.com\nbroken\n")
+    idle = receiving.receive(project, SYSTEM, file=io.BytesIO(b"email\na@b.cc\n"), file_name="x")
+    ContactImport.objects.filter(pk__in=[failed.pk, idle.pk]).update(created_at=old)
+    assert importing.sweep() == 0
+    assert not list(uploads.rglob("*.csv"))
+    assert list(ContactImport.objects.values_list("pk", "path")) == [(failed.pk, "")]
+
+
+def test_a_worker_that_keeps_dying_ends_the_import(project, run_import):
+    received = receiving.receive(
+        project, SYSTEM, file=io.BytesIO(b"email\na@example.com\n"), file_name="x.csv"
+    )
+    receiving.start(received)
+    ContactImport.objects.filter(pk=received.pk).update(attempt_count=importing.MAX_ATTEMPTS)
+    assert importing.work(received.pk) is None
+    received.refresh_from_db()
+    assert received.status == ImportStatus.FAILED
+    assert "importing the file again" in received.error
+
+
+def test_lookups_use_the_partial_indexes(project):
+    """Without their condition in the query they are not used, and an import goes by the square."""
+    rows = [Row(2, external_id="1"), Row(3, phone="1")]
+    with CaptureQueriesContext(connection) as queries:
+        upsert.make_plan(project, rows)
+    found = " ".join(query["sql"] for query in queries)
+    assert 'NOT ("projects_contact"."external_id" = \'\')' in found
+    assert 'NOT ("projects_contact"."phone" = \'\')' in found
