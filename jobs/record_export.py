@@ -2,66 +2,69 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from jobs.models import Record
+from jobs.querysets.keyset import page_of
+from projects.contacts.cells import escape
 
 HEADER = [
     "record", "run", "spinner", "version", "contact", "email", "external_id", "status", "outcome",
     "last_step", "error", "cause", "started_at", "ended_at", "active_ms",
 ]  # fmt: skip
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 CHUNK = 2_000
+BOM = "\ufeff"  # so that spreadsheets take it for UTF-8
 
 
-class _Echo:
-    """A file that hands every line back, so that nothing is kept."""
+class _Line:
+    """A file for csv.writer that hands each line on instead of keeping it."""
 
     def write(self, text: str) -> str:
         return text
 
 
-def safe_cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets a quote before it."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+def lines(queryset: QuerySet[Record], order: Sequence[str], *, zone: tzinfo) -> Iterator[str]:
+    """The file, piece by piece: read by key, so that no cursor stays open for a slow reader.
 
-
-def record_rows(queryset: QuerySet[Record], order: Sequence[str]) -> Iterator[str]:
-    """Lines of CSV, read from the database as they are sent; memory stays flat."""
-    writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(HEADER)
-    rows = (
-        queryset.order_by(*order)
-        .select_related("job__version", "contact")
-        .defer("journey", "values", "job__input", "contact__attributes", "job__version__definition")
+    `zone` is the reader's: the request's own is gone by the time the pieces are pulled.
+    """
+    writer = csv.writer(_Line())
+    yield BOM + writer.writerow(HEADER)
+    rows = queryset.select_related("job__version", "contact").defer(
+        "journey", "values", "job__input", "contact__attributes", "job__version__definition"
     )
-    for record in rows.iterator(chunk_size=CHUNK):
-        yield writer.writerow([safe_cell(cell) for cell in _cells(record)])
+    after = ""
+    while True:
+        page = page_of(rows, order, {"after": after}, size=CHUNK)
+        yield "".join(writer.writerow(_cells(record, zone)) for record in page)
+        if not page.after:
+            return
+        after = page.after
 
 
-def _cells(record: Record) -> list[Any]:
+def _cells(record: Record, zone: tzinfo) -> list[Any]:
     job = record.job
-    return [
-        record.pk, job.pk, job.label, job.version.number if job.version else "",
+    texts = [
         record.contact_name, record.contact_email,
         record.contact.external_id if record.contact else "", record.status, record.outcome,
-        _last_step(record), record.error, record.cause, _time(record.started_at),
-        _time(record.completed_at), round(record.active_ms, 1),
+        _last_step(record), record.error, record.cause,
+    ]  # fmt: skip
+    return [
+        record.pk, job.pk, escape(job.label), job.version.number if job.version else "",
+        *map(escape, texts), _time(record.started_at, zone), _time(record.completed_at, zone),
+        round(record.active_ms, 1),
     ]  # fmt: skip
 
 
 def _last_step(record: Record) -> str:
-    """By name: where it stopped, else the last one it has behind it."""
-    number = record.error_step or min(record.next_step, len(record.job.steps))
+    """By name: where it stopped, else the last one it came to."""
     steps = record.job.steps
+    number = record.error_step or min(record.next_step, len(steps))
     return str(steps[number - 1]["name"]) if 0 < number <= len(steps) else ""
 
 
-def _time(at: datetime | None) -> str:
-    return timezone.localtime(at).isoformat(timespec="milliseconds") if at else ""
+def _time(at: datetime | None, zone: tzinfo) -> str:
+    return at.astimezone(zone).isoformat(timespec="milliseconds") if at else ""

@@ -83,7 +83,9 @@ def per_second(rate: float | None) -> str:
         return "not enough data yet"
     if rate >= 10:
         return f"{rate:,.0f}/s"
-    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
+    if rate >= 1:
+        return f"{rate:.1f}/s"
+    return f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"
 
 
 WAIT_WORDS = {

@@ -12,17 +12,19 @@ from django.views import View
 from django.views.generic import TemplateView
 
 from accounts.permissions import Right
+from config.streaming import streamed_csv
+from jobs import record_export
 from jobs.execution import dispatch
 from jobs.filtersets.records import RecordFilterSet
 from jobs.models import Job, Record
 from jobs.querysets.causes import causes_of, causes_of_project
 from jobs.querysets.keyset import COUNT_CAP, capped_count, page_of
-from jobs.record_export import record_rows
 from jobs.statuses import RecordStatus
 from jobs.views.fragments import FragmentMixin, back_to
 from projects.views.access import ProjectAccessMixin
 
 RECORDS_A_PAGE = 50
+MAIN_FILTERS = ("spinner", "status", "contact")
 MOST_RUNS_RETRIED = 500
 
 
@@ -56,6 +58,9 @@ class RecordListView(FragmentMixin, ProjectRecordsMixin, TemplateView):
             ),
             record_count=capped_count(queryset),
             count_cap=COUNT_CAP,
+            main_fields=[filterset.form[name] for name in MAIN_FILTERS],
+            more_fields=[f for f in filterset.form if f.name not in MAIN_FILTERS],
+            has_more_filters=any(name not in MAIN_FILTERS for name, _, _ in active),
             now=timezone.now(),
             **kwargs,
         )
@@ -66,11 +71,13 @@ class RecordExportView(ProjectRecordsMixin, View):
 
     def get(self, request: HttpRequest, slug: str) -> StreamingHttpResponse:
         filterset = self.filterset()
-        lines = record_rows(self.filtered(filterset), filterset.order)
-        response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-        name = f"records-{slug}-{timezone.localtime():%Y%m%d-%H%M}.csv"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        return streamed_csv(
+            request,
+            record_export.lines(
+                self.filtered(filterset), filterset.order, zone=timezone.get_current_timezone()
+            ),
+            file_name=f"records-{slug}-{timezone.localtime():%Y%m%d-%H%M}.csv",
+        )
 
 
 class FailureListView(ProjectRecordsMixin, TemplateView):

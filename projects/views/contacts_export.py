@@ -4,6 +4,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.views import View
 
+from config.streaming import streamed_csv
 from projects.contacts import exporting
 from projects.contacts.filtersets import filtered
 from projects.views.access import ProjectAccessMixin
@@ -14,9 +15,5 @@ class ContactExportView(ProjectAccessMixin, View):
 
     def get(self, request: HttpRequest, **kwargs: Any) -> StreamingHttpResponse:
         contacts = filtered(self.project, request.GET.urlencode())
-        response = StreamingHttpResponse(
-            exporting.lines(contacts), content_type="text/csv; charset=utf-8"
-        )
         name = f"{self.project.slug}-contacts-{timezone.localdate():%Y-%m-%d}.csv"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        return streamed_csv(request, exporting.lines(contacts), file_name=name)
