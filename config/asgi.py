@@ -2,9 +2,11 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("SPINDLE_ROLE", "web")
+
+from django.core.asgi import get_asgi_application  # noqa: E402
+
 django_application = get_asgi_application()
 
 # Django must be set up before the consumers' models are imported.
@@ -13,6 +15,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from channels.sessions import CookieMiddleware  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from config import boot  # noqa: E402
 from jobs.live.consumers import JobsConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(
@@ -23,3 +26,5 @@ application = ProtocolTypeRouter(
         ),
     }
 )
+
+boot.check_exposure(os.environ.get(boot.BIND))

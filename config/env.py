@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -60,3 +62,45 @@ def numbers(name: str, default: str = "") -> frozenset[int]:
 def folder(name: str, default: Path) -> Path:
     raw = text(name)
     return Path(raw).expanduser().resolve() if raw else default
+
+
+def choice(name: str, default: str, options: set[str]) -> str:
+    value = text(name, default).upper() or default
+    if value not in options:
+        raise ImproperlyConfigured(
+            f"{name} should be one of {', '.join(sorted(options))}, not {value!r}."
+        )
+    return value
+
+
+def origin(name: str, default: str = "") -> str:
+    """An address of scheme and host, without a slash at its end."""
+    value = text(name, default).rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        raise ImproperlyConfigured(
+            f"{name} should be an address such as https://spindle.example.com, not {value!r}."
+        )
+    return value
+
+
+def origins(name: str) -> list[str]:
+    for word in words(name):
+        parts = urlsplit(word)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ImproperlyConfigured(
+                f"{name} should be addresses such as https://spindle.example.com, "
+                f"separated by commas, not {word!r}."
+            )
+    return [word.rstrip("/") for word in words(name)]
+
+
+def time_zone(name: str, default: str) -> str:
+    value = text(name, default) or default
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ImproperlyConfigured(
+            f"{name} should be a time zone such as Europe/Stockholm, not {value!r}."
+        ) from None
+    return value

@@ -52,27 +52,41 @@ def secret_key(data_dir: Path) -> str:
     return key
 
 
-def database(data_dir: Path) -> dict[str, Any]:
+def database(data_dir: Path, *, role: str = "") -> dict[str, Any]:
+    """`role` "web" has a pool and a limit on each statement; workers own their connections."""
     url = env.text("DATABASE_URL")
     if not url:
         return sqlite(make_folder(data_dir) / "spindle.sqlite3")
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
-        return sqlite(Path(urlsplit(url).path))
+        return sqlite(make_folder(Path(urlsplit(url).path).parent) / Path(urlsplit(url).path).name)
     if scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured(
             "DATABASE_URL should be postgresql://user:password@host:5432/name "
             f"(or unset for SQLite), not an address that begins with {scheme!r}."
         )
-    settings: dict[str, Any] = dict(dj_database_url.parse(url))
+    wanted = "DATABASE_URL should be postgresql://user:password@host:5432/name"
+    try:
+        settings: dict[str, Any] = dict(dj_database_url.parse(url))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{wanted}: {error}.") from None
+    if not settings.get("NAME"):
+        raise ImproperlyConfigured(f"{wanted}; the name of the database is missing.")
     settings["CONN_HEALTH_CHECKS"] = True
     settings["CONN_MAX_AGE"] = 0
+    options = settings.setdefault("OPTIONS", {})
+    options.setdefault("connect_timeout", 10)
+    pool_size = env.number("SPINDLE_WEB_POOL", 12, lowest=1, highest=200)
+    limit = env.number("SPINDLE_STATEMENT_SECONDS", 30, lowest=1)
+    if role == "web":
+        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 15}
+        options["options"] = f"-c statement_timeout={limit}s"
     return settings
 
 
-def databases(data_dir: Path) -> dict[str, Any]:
+def databases(data_dir: Path, *, role: str = "") -> dict[str, Any]:
     """The portal's database and, in the embedded profile, the channel layer's own file."""
-    found = {"default": database(data_dir)}
+    found = {"default": database(data_dir, role=role)}
     if not env.text("CHANNEL_LAYER_URL"):
         found["channels"] = sqlite(make_folder(data_dir) / "channels.sqlite3")
     return found

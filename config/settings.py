@@ -16,9 +16,9 @@ DATA_DIR = env.folder("SPINDLE_DATA_DIR", BASE_DIR / ".spindle")
 DEBUG = env.flag("SPINDLE_DEBUG", default=False)
 SECRET_KEY = profiles.secret_key(DATA_DIR)
 ALLOWED_HOSTS = env.words("SPINDLE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = env.words("SPINDLE_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env.origins("SPINDLE_TRUSTED_ORIGINS")
 # Address people and providers reach the portal under; used in mails and callback links.
-BASE_URL = env.text("SPINDLE_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+BASE_URL = env.origin("SPINDLE_BASE_URL", "http://127.0.0.1:8000")
 IS_HTTPS = BASE_URL.startswith("https://")
 
 INSTALLED_APPS = [
@@ -85,7 +85,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = profiles.databases(DATA_DIR)
+# Which process this is: "web", "worker", "beat", or "" for a command. Set by manage.py.
+ROLE = env.text("SPINDLE_ROLE")
+DATABASES = profiles.databases(DATA_DIR, role=ROLE)
 DATABASE_ROUTERS = ["config.routers.ChannelLayerRouter"] if "channels" in DATABASES else []
 CHANNEL_LAYERS = {"default": profiles.channel_layer(DATA_DIR)}
 
@@ -170,7 +172,11 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 SECURE_SSL_REDIRECT = False
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SPINDLE_HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# Hosts (name or name:port) on this network that steps may call in spite of SSRF protection.
+INTERNAL_HOSTS = env.words("SPINDLE_INTERNAL_HOSTS")
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -208,7 +214,7 @@ AI_MODELS = {
 }
 
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.text("SPINDLE_TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("SPINDLE_TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
 
@@ -241,10 +247,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {"TITLE": "Spindle API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
 
+LOG_LEVEL = env.choice("SPINDLE_LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("SPINDLE_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

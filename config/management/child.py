@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from config import tether
+from config import boot, tether
 
 
 class ChildCommand(BaseCommand):
@@ -20,6 +20,7 @@ class ChildCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tether"]:
             tether.die_with(options["tether"])
+        boot.check_database()
         self.serve(**options)
 
     def serve(self, **options: Any) -> None:

@@ -1,11 +1,14 @@
 """`manage.py web`: the web process alone."""
 
+import os
+import socket
 from typing import Any
 
 from daphne.cli import CommandLineInterface
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from config import boot
 from config.management.child import ChildCommand
 
 
@@ -21,7 +24,9 @@ class Command(ChildCommand):
     def serve(self, **options: Any) -> None:
         if options["fd"] is not None:
             where = ["--fd", str(options["fd"])]
+            os.environ[boot.BIND] = _address_of(options["fd"])
         else:
+            os.environ[boot.BIND] = options["host"]
             where = ["--bind", options["host"], "--port", str(options["port"])]
         if settings.ALLAUTH_TRUSTED_PROXY_COUNT:
             where.append("--proxy-headers")
@@ -36,3 +41,8 @@ class Command(ChildCommand):
                 "config.asgi:application",
             ]
         )  # fmt: skip
+
+
+def _address_of(descriptor: int) -> str:
+    with socket.socket(fileno=os.dup(descriptor)) as listener:
+        return str(listener.getsockname()[0])
