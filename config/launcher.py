@@ -29,31 +29,34 @@ class Child:
 
 
 class Launcher:
-    """`run()` returns when SIGINT or SIGTERM has come and every child has ended.
+    """`run()` returns when SIGINT or SIGTERM has come; `stop()` ends every child.
 
-    `say(name, line)` writes one line of the log. `on_tick` is called a few times a second.
+    `say(name, line)` writes one line of the log; `env` goes to whatever is started from then on.
     """
 
-    def __init__(
-        self, processes: list[Process], *, env: dict[str, str], say: Callable[[str, str], None]
-    ) -> None:
-        self.children = [Child(process) for process in processes]
+    def __init__(self, *, env: dict[str, str], say: Callable[[str, str], None]) -> None:
+        self.children: list[Child] = []
         self.env = env
         self.say = say
         self.stop_signals = 0
         self._readers: list[threading.Thread] = []
 
-    def run(self, *, on_tick: Callable[[], None] = lambda: None) -> None:
+    def start(self, *processes: Process) -> None:
+        for process in processes:
+            child = Child(process)
+            self.children.append(child)
+            self._start(child)
+
+    def run(self) -> None:
+        """Watch until a signal asks for the end."""
+        while not self.stop_signals:
+            for child in self.children:
+                self._tend(child)
+            time.sleep(POLL_SECONDS)
+
+    def catch_signals(self) -> None:
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, self._note_signal)
-        try:
-            while not self.stop_signals:
-                for child in self.children:
-                    self._tend(child)
-                on_tick()
-                time.sleep(POLL_SECONDS)
-        finally:
-            self._stop()
 
     def _note_signal(self, signum: int, frame: FrameType | None) -> None:
         self.stop_signals += 1
@@ -72,7 +75,9 @@ class Launcher:
         lived = now - child.started_at
         child.pause = 0.5 if lived >= SOUND_AFTER else min(LONGEST_PAUSE, (child.pause or 0.25) * 2)
         child.due_at = now + child.pause
-        self.say("up", f"{child.process.name} {ending(code)}; starting it again in {child.pause:g} s")
+        self.say(
+            "up", f"{child.process.name} {ending(code)}; starting it again in {child.pause:g} s"
+        )
 
     def _start(self, child: Child) -> None:
         popen = spawn(child.process, output=subprocess.PIPE, env=self.env)
@@ -89,7 +94,7 @@ class Launcher:
             for line in output:
                 self.say(name, line.decode(errors="replace").rstrip())
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """SIGTERM to all; SIGKILL to what is left in time, or at a second signal."""
         running = [child.popen for child in self.children if child.popen is not None]
         for popen in running:

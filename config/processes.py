@@ -25,10 +25,15 @@ class Process:
     descriptors: tuple[int, ...] = ()
 
 
-def web(listener: socket.socket) -> Process:
-    """Serves on a socket the launcher holds, so that no visitor is refused during a restart."""
-    descriptor = listener.fileno()
-    return Process("web", ("web", "--fd", str(descriptor)), descriptors=(descriptor,))
+def web(listener: socket.socket, *, gate: int | None = None) -> Process:
+    """Serves on a socket the launcher holds, so that no visitor is refused during a restart.
+
+    `gate` is the reading end of a pipe: the process loads everything and begins to serve when
+    the other end is closed.
+    """
+    descriptors = (listener.fileno(), *([gate] if gate is not None else []))
+    waiting = ("--gate", str(gate)) if gate is not None else ()
+    return Process("web", ("web", "--fd", str(descriptors[0]), *waiting), descriptors=descriptors)
 
 
 def worker(number: int) -> Process:

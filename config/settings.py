@@ -197,7 +197,6 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 # --- Steps (docs/steps.md) ---------------------------------------------------------------------
 SECRETS_KEYS = env.words("SPINDLE_SECRETS_KEYS")
 # Hosts, or host:port, that steps may call although they are not public.
-INTERNAL_HOSTS = env.words("SPINDLE_INTERNAL_HOSTS")
 HTTP_PORTS = env.numbers("SPINDLE_HTTP_PORTS", "80,443,8080,8443")
 # The model an AI step uses for each effort unless it names its own.
 AI_MODELS = {

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from config import boot, processes
 from config.demo import provider, seeding
@@ -44,25 +45,32 @@ class Command(BaseCommand):
 
     def serve(self, listener: socket.socket, options: dict[str, Any]) -> None:
         url = address(options["host"], listener.getsockname()[1])
-        call_command("prepare", verbosity=0)
-        sign_in, env, extra = "", {"SPINDLE_BASE_URL": os.environ.get("SPINDLE_BASE_URL", url)}, []
-        if not options["no_demo"]:
-            demo = seeding.ensure(settings.DATA_DIR)
-            sign_in = demo.sign_in
+        log = Log(width=max(len("provider"), len(f"worker-{options['workers']}")))
+        launcher = Launcher(
+            env={"SPINDLE_BASE_URL": os.environ.get("SPINDLE_BASE_URL", url)}, say=log.say
+        )
+        launcher.catch_signals()
+        gate, opened = os.pipe()
+        try:
+            # The web process loads while the database is made ready.
+            launcher.start(processes.web(listener, gate=gate))
+            call_command("prepare", verbosity=0)
+            demo = seeding.Demo() if options["no_demo"] else seeding.ensure(settings.DATA_DIR)
+            connections.close_all()
             if demo.provider_port:
-                extra = [processes.provider(demo.provider_port)]
                 hosts = [*settings.INTERNAL_HOSTS, provider.host(demo.provider_port)]
-                env["SPINDLE_INTERNAL_HOSTS"] = ",".join(hosts)
-        wanted = [
-            processes.web(listener),
-            *(processes.worker(number) for number in range(1, options["workers"] + 1)),
-            processes.beat(),
-            *extra,
-        ]
-        log = Log(max(len(process.name) for process in wanted))
-        threading.Thread(target=announce, args=(log, url, sign_in), daemon=True).start()
-        Launcher(wanted, env=env, say=log.say).run()
-        log.say("up", "stopped; nothing is lost, `up` carries on where this ended")
+                launcher.env["SPINDLE_INTERNAL_HOSTS"] = ",".join(hosts)
+                launcher.start(processes.provider(demo.provider_port))
+            os.close(opened)
+            launcher.start(
+                *(processes.worker(number) for number in range(1, options["workers"] + 1)),
+                processes.beat(),
+            )
+            threading.Thread(target=announce, args=(log, url, demo.sign_in), daemon=True).start()
+            launcher.run()
+        finally:
+            launcher.stop()
+        log.say("up", "stopped; nothing is lost, and `up` carries on where this ended")
 
 
 class Log:

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from daphne.cli import CommandLineInterface
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.urls import get_resolver
 
 from config import boot
 from config.management.child import ChildCommand
@@ -21,7 +23,11 @@ class Command(ChildCommand):
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--fd", type=int, help="serve on this inherited, listening socket")
 
+    def load(self) -> None:
+        get_resolver().url_patterns  # noqa: B018 -- imports every view
+
     def serve(self, **options: Any) -> None:
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # else WhiteNoise warns
         if options["fd"] is not None:
             where = ["--fd", str(options["fd"])]
             os.environ[boot.BIND] = _address_of(options["fd"])
