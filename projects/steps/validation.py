@@ -57,7 +57,10 @@ def validate(definition: Any, *, secrets: Collection[str] | None = None) -> list
         return [
             Problem("", "", f"A pipeline has at most {MAX_STEPS} steps; this one {len(steps)}.")
         ]
-    if len(json.dumps(definition)) > MAX_DEFINITION:
+    text = json.dumps(definition)
+    if "\\u0000" in text:
+        return [Problem("", "", "A definition holds no NUL characters.")]
+    if len(text) > MAX_DEFINITION:
         return [Problem("", "", f"A definition is at most {MAX_DEFINITION // 1024} KB.")]
     found: list[Problem] = []
     for position, step in enumerate(steps, 1):

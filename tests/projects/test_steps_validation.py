@@ -108,6 +108,7 @@ def test_names_are_taken_once_and_definitions_have_a_size() -> None:
     )
     long_text = step("a", "template", field="m", template="x" * 20_001)
     assert "20,001 characters long" in texts(long_text)[0]
+    assert "NUL" in texts(step("a", "template", field="m", template="a\0"))[0]
     assert str(validate("nonsense")[0]).startswith("A definition is")
     assert str(validate({"steps": []})[0]) == "Add at least one step."
     assert validate({"steps": ["x", {"name": 1, "kind": [], "config": []}]})
