@@ -1,0 +1,129 @@
+"""The queue as people see it: pending jobs in the order they will be dispatched, and why they wait.
+
+Places are counted within a team: what other teams have queued shows nowhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from jobs.models import Agent, Job, Worker
+from jobs.models.agents import OFFLINE_AFTER, AgentKind
+from jobs.querysets.keyset import COUNT_CAP, capped_count
+from jobs.statuses import JobStatus
+
+START_WORKERS = "Start one with: uv run manage.py worker (docs/running.md)."
+
+
+@dataclass(slots=True)
+class Queued:
+    """`place` counts from 1; 0 for a job that is held back and so has none."""
+
+    job: Job
+    place: int
+    reason: str
+
+
+@dataclass(slots=True)
+class TeamState:
+    """What the reasons of one team's jobs rest on; two queries."""
+
+    has_workers: bool
+    free: dict[int, int]  # agent id → jobs it could take now
+    agents: dict[int, Agent]
+
+    @property
+    def pool_has_room(self) -> bool:
+        return any(
+            room > 0 and self.agents[pk].kind == AgentKind.POOL for pk, room in self.free.items()
+        )
+
+
+def state_of(team_id: int, now: datetime | None = None) -> TeamState:
+    now = now or timezone.now()
+    agents = Agent.objects.filter(team_id=team_id).annotate(
+        busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING))
+    )
+    found = {agent.pk: agent for agent in agents}
+    free = {
+        agent.pk: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
+        for agent in found.values()
+    }
+    workers = Worker.objects.filter(last_heartbeat_at__gte=now - OFFLINE_AFTER)
+    return TeamState(workers.exists(), free, found)
+
+
+def held_back(now: datetime) -> Q:
+    """Pending, yet not in the line: paused project, or a time that has not come."""
+    return Q(project__paused_at__isnull=False) | Q(scheduled_for__gt=now)
+
+
+def in_line(team_id: int, now: datetime | None = None) -> QuerySet[Job]:
+    """A team's pending jobs in true order: jobs never claimed go first, the oldest first."""
+    now = now or timezone.now()
+    return (
+        Job.objects.filter(team_id=team_id).active().filter(status=JobStatus.PENDING)
+        .exclude(held_back(now)).filter(cancel_requested_at=None).order_by("pk")
+    )  # fmt: skip
+
+
+def place_of(job: Job, now: datetime | None = None) -> int:
+    return capped_count(in_line(job.team_id, now).filter(pk__lt=job.pk)) + 1
+
+
+def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Queued]:
+    """Places and reasons of one team's jobs, given in order; `project` must be loaded."""
+    now = timezone.now()
+    state = state_of(team_id, now)
+    place = first_place
+    rows = []
+    for job in jobs:
+        is_held = bool(job.project.paused_at) or bool(job.scheduled_for and job.scheduled_for > now)
+        rows.append(Queued(job, 0 if is_held else place, reason(job, state, place, now)))
+        place += 0 if is_held else 1
+    return rows
+
+
+def pending_reason(job: Job) -> str:
+    """One sentence: why this pending job has not started (D4)."""
+    now = timezone.now()
+    return reason(job, state_of(job.team_id, now), place_of(job, now), now)
+
+
+def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
+    project = job.project
+    if job.cancel_requested_at:
+        return "Being cancelled."
+    if project.paused_at:
+        why = f": {project.pause_reason}" if project.pause_reason else ""
+        since = timezone.localtime(project.paused_at)
+        return f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
+    if job.scheduled_for and job.scheduled_for > now:
+        return f"Scheduled for {timezone.localtime(job.scheduled_for):%d %b %Y, %H:%M %Z}."
+    where = f"place {place:,} in the queue" if place <= COUNT_CAP else "far back in the queue"
+    agent = state.agents.get(job.agent_id or 0)
+    if agent is not None:
+        return _of_agent(agent, state, where, now)
+    if not state.has_workers:
+        return f"No worker is up; {where}. {START_WORKERS}"
+    if not state.pool_has_room and state.agents:
+        return f"All agents are busy; {where}."
+    return f"Next to start; {where}." if place == 1 else f"In line; {where}."
+
+
+def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
+    name = agent.name
+    if agent.is_draining:
+        return f"{name} is draining and takes no more jobs; {where}."
+    if agent.kind == AgentKind.REMOTE:
+        beat = agent.last_heartbeat_at
+        if beat is None or now - beat > OFFLINE_AFTER:
+            return f"No free agent: {name} is offline; {where}."
+    elif not state.has_workers:
+        return f"No worker is up for {name}; {where}. {START_WORKERS}"
+    if state.free.get(agent.pk, 0) <= 0:
+        return f"{name} is busy; {where}."
+    return f"Next to start on {name}; {where}." if "place 1 " in where else f"In line for {name}; {where}."
