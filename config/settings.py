@@ -125,6 +125,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": IMPORT_SWEEP_SECONDS,
         "options": {"expires": IMPORT_SWEEP_SECONDS},
     },
+    "bulk-actions": {
+        "task": "jobs.work_on_bulk_actions",
+        "schedule": 10,
+        "options": {"expires": 20},
+    },
 }
 
 # --- The engine (docs/engine.md) --------------------------------------------------------------

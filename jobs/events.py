@@ -46,6 +46,7 @@ class EventKind(models.TextChoices):
     UNPAUSED = "job.unpaused"
     STALLED = "job.stalled"
     HEARTBEAT_BACK = "job.heartbeat_back"
+    REVEALED = "job.revealed"  # a person looked at a private value of the input
     PRUNED = "job.pruned"
 
 

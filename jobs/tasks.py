@@ -14,6 +14,14 @@ def run_batches() -> None:
     worker.work()
 
 
+@shared_task(name="jobs.work_on_bulk_actions", ignore_result=True)
+def work_on_bulk_actions() -> None:
+    """There may be an open bulk action; also sent by beat, for messages that got lost."""
+    from jobs import bulk_actions  # it sends this task
+
+    bulk_actions.work()
+
+
 @shared_task(ignore_result=True)
 def sweep() -> None:
     sweep_and_hint()

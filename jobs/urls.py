@@ -1,5 +1,6 @@
 from django.urls import URLPattern, path
 
+from jobs import portal_urls
 from jobs.views import approvals, comparison, journey, records, runs, start_run, uncertain
 
 app_name = "jobs"
@@ -7,6 +8,7 @@ app_name = "jobs"
 PROJECT = "portal/projects/<slug:slug>"
 
 urlpatterns: list[URLPattern] = [
+    *portal_urls.urlpatterns,
     # --- runs, records, journeys
     path(f"{PROJECT}/jobs", runs.RunsView.as_view(), name="runs"),
     path(f"{PROJECT}/jobs/<int:job_id>", runs.RunsView.as_view(), name="runs"),

@@ -1,0 +1,24 @@
+// Elapsed times that tick: elements with data-ticks-from (epoch ms by the server's clock).
+// The page carries the server's time in data-now, so a wrong browser clock changes nothing.
+const stamped = document.querySelector("[data-now]");
+const skew = stamped ? Number(stamped.dataset.now) - Date.now() : 0;
+
+function words(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const two = (n) => String(n).padStart(2, "0");
+  if (hours) return `${hours}h ${two(minutes)}m`;
+  return minutes ? `${minutes}m ${two(whole % 60)}s` : `${whole}s`;
+}
+
+function tick() {
+  if (document.hidden) return;
+  const now = Date.now() + skew;
+  for (const element of document.querySelectorAll("[data-ticks-from]")) {
+    element.textContent = words((now - Number(element.dataset.ticksFrom)) / 1000);
+  }
+}
+
+setInterval(tick, 1000);
+document.addEventListener("visibilitychange", tick);

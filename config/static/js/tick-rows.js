@@ -1,0 +1,43 @@
+// Ticked rows: the bar says how many, and offers only what at least one of them allows.
+// Without JavaScript the bar appears with the first tick (CSS) and offers both.
+const bar = document.querySelector("[data-bulk-bar]");
+
+function show() {
+  const ticked = [...document.querySelectorAll(".tick:checked")];
+  const all = bar.querySelector(".tick-all");
+  const count = bar.querySelector("[data-bulk-count]");
+  const wanted = all.checked ? document.querySelectorAll(".tick") : ticked;
+  count.textContent = all.checked ? "All matching" : `${ticked.length} ticked`;
+  const boxes = document.querySelectorAll(".tick");
+  // "All matching" is offered once the page's rows are ticked.
+  all.closest("label").hidden = !all.checked && ticked.length < boxes.length;
+  const kinds = new Set([...wanted].map((box) => box.dataset.action));
+  for (const button of bar.querySelectorAll("[data-bulk-action]")) {
+    button.hidden = !all.checked && !kinds.has(button.dataset.bulkAction);
+  }
+}
+
+if (bar) {
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".tick, .tick-all")) show();
+  });
+  document.addEventListener("jobs:row", show);
+  bar.querySelector("[data-bulk-clear]").addEventListener("click", () => {
+    document.querySelectorAll(".tick:checked, .tick-all:checked").forEach((box) => { box.checked = false; });
+    show();
+  });
+  let last = null;
+  // Shift ticks everything in between.
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest?.(".tick");
+    if (!box) return;
+    const boxes = [...document.querySelectorAll(".tick")];
+    if (event.shiftKey && last) {
+      const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
+      boxes.slice(from, to + 1).forEach((between) => { between.checked = box.checked; });
+      show();
+    }
+    last = box;
+  });
+  show();
+}

@@ -1,0 +1,85 @@
+"""Exactly the filtered jobs as a CSV file, streamed."""
+
+import csv
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from django.views import View
+
+from jobs.models import Job
+from jobs.views.list import JobSelectionMixin
+from projects.contacts.cells import escape
+
+CHUNK = 1_000
+COLUMNS = [
+    "id", "name", "workflow", "ticket", "project", "status", "effort", "agent", "step", "steps",
+    "contacts", "done", "failed", "skipped", "cancelled", "uncertain", "created", "started",
+    "ended", "seconds", "created by", "source", "error",
+]  # fmt: skip
+
+
+class Echo:
+    """A file that gives back what is written to it; the csv module needs one."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+class JobExportView(JobSelectionMixin, View):
+    """Walks the list by key, a thousand rows at a time; no row is held longer than its chunk."""
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        # Under ASGI an ordinary iterator would be read to its end before the first byte leaves.
+        body: Any = self._lines()
+        if isinstance(request, ASGIRequest):
+            body = _in_threads(body)
+        response = StreamingHttpResponse(body, content_type="text/csv; charset=utf-8")
+        name = f"jobs-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _lines(self) -> Iterator[str]:
+        writer = csv.writer(Echo())
+        # The mark that makes spreadsheets read UTF-8.
+        yield "\ufeff" + writer.writerow(COLUMNS)
+        zone = timezone.get_current_timezone()
+        cursors: dict[int, int | None] = dict.fromkeys(self.team_ids)
+        for team in self.team_ids:
+            jobs = self.filterset(self.request.GET, Job.objects.filter(team_id=team)).qs
+            jobs = jobs.select_related("project").defer("input", "output", "steps", "selection")
+            while True:
+                below = cursors[team]
+                rows = list((jobs.filter(pk__lt=below) if below else jobs).order_by("-pk")[:CHUNK])
+                if not rows:
+                    break
+                cursors[team] = rows[-1].pk
+                yield "".join(writer.writerow(_cells(job, zone)) for job in rows)
+                if len(rows) < CHUNK:
+                    break
+
+
+def _cells(job: Job, zone: Any) -> list[Any]:
+    def time(moment: Any) -> str:
+        return moment.astimezone(zone).isoformat(timespec="seconds") if moment else ""
+
+    seconds = job.duration_seconds
+    return [
+        job.pk, escape(job.name), escape(job.workflow_slug), escape(job.ticket_key),
+        escape(job.project.name), job.status, job.effort_level, escape(job.agent_name),
+        job.current_step, job.step_count, job.total_count, job.done_count, job.failed_count,
+        job.skipped_count, job.cancelled_count, job.uncertain_count, time(job.created_at),
+        time(job.started_at), time(job.completed_at),
+        "" if seconds is None else f"{seconds:.3f}", escape(job.created_by_name), job.source,
+        escape(job.error[:1_000]),
+    ]  # fmt: skip
+
+
+async def _in_threads(lines: Iterator[str]) -> AsyncIterator[str]:
+    end = object()
+    while (part := await sync_to_async(next)(lines, end)) is not end:
+        yield str(part)
