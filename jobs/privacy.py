@@ -31,7 +31,9 @@ def is_private(job: Job, key: str) -> bool:
 
 def input_pairs(job: Job, *, revealed: str = "") -> list[InputPair]:
     """The input as text, in order: `ticket_url` first, then the rest; nested values as JSON."""
-    values: dict[str, Any] = dict(job.input) if isinstance(job.input, dict) else {"input": job.input}
+    values: dict[str, Any] = (
+        dict(job.input) if isinstance(job.input, dict) else {"input": job.input}
+    )
     if job.ticket_url and "ticket_url" not in values:
         values = {"ticket_url": job.ticket_url, **values}
     pairs = []

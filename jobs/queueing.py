@@ -100,7 +100,9 @@ def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
     if project.paused_at:
         why = f": {project.pause_reason}" if project.pause_reason else ""
         since = timezone.localtime(project.paused_at)
-        return f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
+        return (
+            f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
+        )
     if job.scheduled_for and job.scheduled_for > now:
         return f"Scheduled for {timezone.localtime(job.scheduled_for):%d %b %Y, %H:%M %Z}."
     where = f"place {place:,} in the queue" if place <= COUNT_CAP else "far back in the queue"
@@ -126,4 +128,8 @@ def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
         return f"No worker is up for {name}; {where}. {START_WORKERS}"
     if state.free.get(agent.pk, 0) <= 0:
         return f"{name} is busy; {where}."
-    return f"Next to start on {name}; {where}." if "place 1 " in where else f"In line for {name}; {where}."
+    return (
+        f"Next to start on {name}; {where}."
+        if "place 1 " in where
+        else f"In line for {name}; {where}."
+    )

@@ -135,7 +135,7 @@ def _row(  # type: ignore[no-untyped-def]
         ticks_from=ticks_from,
         agent=job.agent_name,
         initials=job.agent_name[:2].upper(),
-        status=job.status,
+        status="cancelling" if job.is_cancelling else job.status,
         word=status_word(job),
         note="may be stalled" if job.pk in stalled else "",
         at=shown.isoformat(),

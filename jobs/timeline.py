@@ -111,12 +111,17 @@ def timeline_of(job: Job, now: datetime | None = None) -> Timeline | None:
     """Three queries; None where there is no history to read (pruned, never made, store down)."""
     try:
         counts = dict(
-            JobEvent.objects.filter(job_id=job.pk).order_by().values_list("kind").annotate(Count("pk"))
+            JobEvent.objects.filter(job_id=job.pk)
+            .order_by()
+            .values_list("kind")
+            .annotate(Count("pk"))
         )
         if not counts or set(counts) <= {EventKind.PRUNED}:
             return None
         events = list(
-            JobEvent.objects.filter(job_id=job.pk, kind__in=TELLING).order_by("number")[:MOST_EVENTS]
+            JobEvent.objects.filter(job_id=job.pk, kind__in=TELLING).order_by("number")[
+                :MOST_EVENTS
+            ]
         )
     except DatabaseError:
         return None
@@ -159,9 +164,7 @@ def mismatch(job: Job, timeline: Timeline | None) -> str:
         return ""
     if not job.is_final and timeline.status.lower() not in ENDS.values():
         return ""  # pending, running and waiting change while the page is made
-    return (
-        f"Status mismatch: portal says '{job.status}' but orchestrator says '{timeline.status}'"
-    )
+    return f"Status mismatch: portal says '{job.status}' but orchestrator says '{timeline.status}'"
 
 
 def _phases(

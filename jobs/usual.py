@@ -5,13 +5,14 @@ p10 to p90 of seconds a record, times the run's records. Corrected jobs are left
 is kept beside the range. Until there are enough, the catalogue's range of the job type holds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.durations import quantile
 from jobs.models import DurationRange, Job, JobType
 from jobs.models.jobs import JobKind
 from jobs.statuses import JobStatus
@@ -89,26 +90,18 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
         return None
     lengths = sorted(length for length, _ in counted)
     per_record = sorted(length / total for length, total in counted if total)
-    low, high = percentile(lengths, 0.1), percentile(lengths, 0.9)
+    low, high = quantile(lengths, 0.1), quantile(lengths, 0.9)
     DurationRange.objects.update_or_create(
         pipeline_id=pipeline_id, effort_level=effort,
         defaults={
             "sample_count": len(counted), "corrected_count": corrected_count,
             "low_seconds": low, "high_seconds": high,
-            "record_seconds": percentile(per_record, 0.5) if per_record else None,
-            "record_low_seconds": percentile(per_record, 0.1) if per_record else None,
-            "record_high_seconds": percentile(per_record, 0.9) if per_record else None,
+            "record_seconds": quantile(per_record, 0.5) if per_record else None,
+            "record_low_seconds": quantile(per_record, 0.1) if per_record else None,
+            "record_high_seconds": quantile(per_record, 0.9) if per_record else None,
         },
     )  # fmt: skip
     return Range(low, high, len(counted), corrected_count)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """By linear interpolation between the two nearest of the sorted values."""
-    place = (len(values) - 1) * share
-    below = int(place)
-    above = min(below + 1, len(values) - 1)
-    return values[below] + (values[above] - values[below]) * (place - below)
 
 
 def usual_range(job: Job) -> Range | None:

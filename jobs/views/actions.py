@@ -54,7 +54,12 @@ class JobActView(JobAccessMixin, TemplateView):
             level, text, target = "warning", str(refusal), self.job
         if self.is_dialog:
             return JsonResponse(
-                {"level": level, "message": text, "job": self.job.pk, "url": target.get_absolute_url()}
+                {
+                    "level": level,
+                    "message": text,
+                    "job": self.job.pk,
+                    "url": target.get_absolute_url(),
+                }
             )
         getattr(messages, level)(request, text)
         return HttpResponseRedirect(self._next() or target.get_absolute_url())
@@ -100,4 +105,8 @@ class JobForceStopView(JobActView):
 
     def act(self) -> tuple[str, str, Job]:
         job = dispatch.force_stop(self.job, self.actor)
-        return "warning", f"Job #{job.pk} was force-stopped. What was on its way may still arrive.", job
+        return (
+            "warning",
+            f"Job #{job.pk} was force-stopped. What was on its way may still arrive.",
+            job,
+        )

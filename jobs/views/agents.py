@@ -21,9 +21,8 @@ from accounts.permissions import Right
 from jobs.execution.dispatch import Refused, dispatch_workflow
 from jobs.models import Agent, Job, Worker
 from jobs.models.agents import OFFLINE_AFTER, AgentKind
-from jobs.querysets.keyset import capped_count
 from jobs.rows import ago_words, title_case
-from jobs.statuses import Effort, JobStatus
+from jobs.statuses import Effort
 from jobs.views.scope import TeamsScopeMixin
 from projects.models import Pipeline, Project
 
@@ -165,7 +164,9 @@ class AgentEditView(TeamsScopeMixin, FormView):  # type: ignore[type-arg]
     def form_valid(self, form: AgentForm) -> HttpResponse:
         agent = form.save()
         if agent.is_default:
-            Agent.objects.filter(team_id=agent.team_id).exclude(pk=agent.pk).update(is_default=False)
+            Agent.objects.filter(team_id=agent.team_id).exclude(pk=agent.pk).update(
+                is_default=False
+            )
         messages.success(self.request, f"{agent.name} is saved.")
         return HttpResponseRedirect(reverse("jobs:agents"))
 
@@ -175,7 +176,9 @@ class RunWorkflowForm(forms.Form):
 
     workflow = forms.ModelChoiceField(Pipeline.objects.none(), empty_label="Choose a workflow")
     project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
-    agent = forms.ModelChoiceField(Agent.objects.none(), required=False, empty_label="Any free agent")
+    agent = forms.ModelChoiceField(
+        Agent.objects.none(), required=False, empty_label="Any free agent"
+    )
     ticket_url = forms.URLField(
         label="Ticket URL", required=False, max_length=1000, assume_scheme="https",
         widget=forms.URLInput(attrs={"placeholder": "https://tracker.example.com/browse/SCRUM-329"}),

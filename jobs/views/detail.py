@@ -79,7 +79,10 @@ class JobEventsView(JobAccessMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         page = page_of(
-            self.job.events.all(), ["number"], self.request.GET, size=EVENTS_A_PAGE  # type: ignore[attr-defined]
+            self.job.events.all(),
+            ["number"],
+            self.request.GET,
+            size=EVENTS_A_PAGE,  # type: ignore[attr-defined]
         )
         return super().get_context_data(page=page, **kwargs)
 
@@ -194,5 +197,7 @@ def back_link(request: HttpRequest, job: Job) -> dict[str, str]:
     return {
         "back_url": f"{url}#job-{job.pk}",
         "back_words": f"Back to {word} jobs" if word else "Back to jobs",
-        "from_query": urlencode({k: v for k, v in request.GET.items() if k in {"from", "from_status"}}),
+        "from_query": urlencode(
+            {k: v for k, v in request.GET.items() if k in {"from", "from_status"}}
+        ),
     }

@@ -1,7 +1,9 @@
 // Elapsed times that tick: elements with data-ticks-from (epoch ms by the server's clock).
 // The page carries the server's time in data-now, so a wrong browser clock changes nothing.
+import { serverNow, tellServerTime } from "./clock.js";
+
 const stamped = document.querySelector("[data-now]");
-const skew = stamped ? Number(stamped.dataset.now) - Date.now() : 0;
+if (stamped) tellServerTime(Number(stamped.dataset.now));
 
 function words(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -14,7 +16,7 @@ function words(seconds) {
 
 function tick() {
   if (document.hidden) return;
-  const now = Date.now() + skew;
+  const now = serverNow();
   for (const element of document.querySelectorAll("[data-ticks-from]")) {
     element.textContent = words((now - Number(element.dataset.ticksFrom)) / 1000);
   }
