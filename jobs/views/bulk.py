@@ -131,10 +131,8 @@ class BulkActionView(BulkActionMixin, TemplateView):
             filters_on=JobFilterSet(QueryDict(query)).active() if query is not None else [],
             is_filter=query is not None,
             list_url=f"{reverse('jobs:list')}?bulk={action.pk}",
-            can_abort=(action.is_open
-            and action.actor_id == self.request.user.pk)
-            or (action.is_open
-            and bool(self.teams_with(Right.ADMINISTER))),
+            can_abort=(action.is_open and action.actor_id == self.request.user.pk)
+            or (action.is_open and bool(self.teams_with(Right.ADMINISTER))),
             **kwargs,
         )
 
