@@ -15,7 +15,7 @@ from jobs.models.agents import OFFLINE_AFTER, AgentKind
 from jobs.querysets.keyset import COUNT_CAP, capped_count
 from jobs.statuses import JobStatus
 
-START_WORKERS = "Start one with: uv run manage.py worker (docs/running.md)."
+START_WORKERS = "Start one with: uv run manage.py up."
 
 
 @dataclass(slots=True)
