@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from jobs.steps import guard
 from jobs.steps.base import (
     Clients,
     Continue,
@@ -96,11 +97,11 @@ class EmailStep:
                 f"There is no secret {self.password_name!r} (or it cannot be decrypted). "
                 "An admin sets it under Settings, Secrets."
             )
-        if not self.account.is_portal and self.account.port not in SMTP_PORTS:
-            from jobs.steps.guard import is_exempt
-
-            if not is_exempt(self.account.host, self.account.port):
-                return f"Port {self.account.port} is not a mail port ({SMTP_PORTS})."
+        account = self.account
+        is_open = account.is_portal or account.port in SMTP_PORTS
+        if not is_open and not guard.is_exempt(account.host, account.port):
+            ports = ", ".join(map(str, SMTP_PORTS))
+            return f"Port {account.port} is not a mail port (open are {ports})."
         return ""
 
     def _letter(self, texts: dict[str, str], key: str) -> tuple[Letter, str]:
