@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from projects.steps import registry
+
+# A step with another name is the same step renamed when this share of its entries stayed.
+LIKE_ENOUGH = 0.5
+
 Mark = Literal["same", "added", "removed"]
 
 
@@ -18,11 +23,15 @@ class Line:
 
 @dataclass(slots=True, frozen=True)
 class FieldChange:
-    """`old` and `new` as text ("" where there was none); `lines` where the text has several."""
+    """`old` and `new` as text ("" where there was none); `lines` where the text has several.
+
+    `path` is where it stands in the config (`headers 1.name`), `label` what the form calls it.
+    """
 
     path: str
     old: str
     new: str
+    label: str = ""
     lines: list[Line] = field(default_factory=list)
 
 
@@ -60,7 +69,7 @@ class Difference:
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> Difference:
-    """Steps are the same step by name; a lone removed and added one with equal content, by that."""
+    """Steps are the same step by name; a removed and an added one, when they say much the same."""
     old_steps, new_steps = old.get("steps", []), new.get("steps", [])
     pairs = _pairs(old_steps, new_steps)
     moved = _moved(pairs)
@@ -102,7 +111,7 @@ def _step_change(
         change.marks.append("moved")
     change.fields = _field_changes(old, step)
     if old["kind"] != step["kind"]:
-        change.fields.insert(0, FieldChange("kind", old["kind"], step["kind"]))
+        change.fields.insert(0, FieldChange("kind", old["kind"], step["kind"], "Kind"))
     if change.fields:
         change.marks.append("changed")
     return change
@@ -117,6 +126,7 @@ def _pairs(
     tests = (
         lambda a, b: a["name"] == b["name"],
         lambda a, b: a["kind"] == b["kind"] and a.get("config") == b.get("config"),
+        lambda a, b: a["kind"] == b["kind"] and _likeness(a, b) >= LIKE_ENOUGH,
     )
     for test in tests:
         taken_new = {new_index for _, new_index in pairs}
@@ -128,6 +138,15 @@ def _pairs(
                 free_old.remove(match)
                 pairs.append((match, new_index))
     return sorted(pairs, key=lambda pair: pair[1])
+
+
+def _likeness(old: dict[str, Any], new: dict[str, Any]) -> float:
+    """The share of config entries that are equal in both, 0 to 1."""
+    before, after = _flat(_fields_of(old)), _flat(_fields_of(new))
+    every = before.keys() | after.keys()
+    if not every:
+        return 1.0
+    return sum(before.get(key) == after.get(key) for key in every) / len(every)
 
 
 def _moved(pairs: list[tuple[int, int]]) -> set[int]:
@@ -159,9 +178,10 @@ def _place_of_removed(changes: list[StepChange], old_index: int) -> int:
 
 def _field_changes(old: dict[str, Any], new: dict[str, Any]) -> list[FieldChange]:
     before, after = _flat(_fields_of(old)), _flat(_fields_of(new))
+    titles = _titles(new.get("kind") or old.get("kind", ""))
     paths = [*after, *(path for path in before if path not in after)]
     return [
-        _field_change(path, before.get(path, ""), after.get(path, ""))
+        _field_change(path, before.get(path, ""), after.get(path, ""), _label(path, titles))
         for path in paths
         if before.get(path) != after.get(path)
     ]
@@ -172,11 +192,31 @@ def _fields_of(step: dict[str, Any]) -> dict[str, Any]:
     return {**step.get("config", {}), **others}
 
 
-def _field_change(path: str, old: str, new: str) -> FieldChange:
+def _titles(kind: str) -> dict[str, str]:
+    """Config names to what the form calls them; columns of rows as `headers.name`."""
+    try:
+        spec = registry.get(kind)
+    except registry.UnknownKind:
+        return {}
+    titles = {each.name: each.title for each in spec.fields}
+    for each in spec.fields:
+        titles.update({f"{each.name}.{column.name}": column.title for column in each.columns})
+    return titles
+
+
+def _label(path: str, titles: dict[str, str]) -> str:
+    """`headers 1.name` → `Headers 1, Name`."""
+    head, _, rest = path.partition(".")
+    name, _, number = head.partition(" ")
+    label = f"{titles.get(name, name)} {number}".rstrip()
+    return f"{label}, {titles.get(f'{name}.{rest}', rest)}" if rest else label
+
+
+def _field_change(path: str, old: str, new: str, label: str) -> FieldChange:
     lines: list[Line] = []
     if "\n" in old or "\n" in new:
         lines = _lines(old, new)
-    return FieldChange(path, old, new, lines)
+    return FieldChange(path, old, new, label, lines)
 
 
 def _lines(old: str, new: str) -> list[Line]:

@@ -58,3 +58,11 @@ def test_long_texts_are_compared_by_line():
 def test_a_change_of_kind_is_a_change():
     [change] = difference({"steps": [A]}, {"steps": [step("a", "set", field="a")]}).steps
     assert [(f.path, f.old, f.new) for f in change.fields] == [("kind", "template", "set")]
+
+
+def test_a_renamed_step_that_changed_a_little_is_still_that_step():
+    old = step("send", "http", url="https://a", method="PUT", body="x")
+    new = step("send-it", "http", url="https://b", method="PUT", body="x")
+    [change] = difference({"steps": [old]}, {"steps": [new]}).steps
+    assert change.marks == ["renamed", "changed"]
+    assert [(f.label, f.old, f.new) for f in change.fields] == [("URL", "https://a", "https://b")]
