@@ -105,13 +105,13 @@ def apply(edit: Edit, act: str) -> bool:
 
 
 def _add(edit: Edit, rest: str, before: dict[str, Any]) -> bool:
-    kind, _, after = rest.partition(":")
+    kind, _, before_step = rest.partition(":")
     try:
         spec = registry.get(kind)
     except registry.UnknownKind:
         return True
     steps = edit.definition["steps"]
-    place = min(int(after), len(steps)) if after.isdecimal() else len(steps)
+    place = min(int(before_step), len(steps)) if before_step.isdecimal() else len(steps)
     if len(steps) >= MAX_STEPS:
         edit.said = f"A pipeline has at most {MAX_STEPS} steps."
         return True

@@ -9,6 +9,8 @@ from projects.steps import registry
 from projects.steps.fields import Field, StepSpec
 from projects.steps.validation import Problem
 
+LONG = 1_000  # characters a field may hold, from which it gets a line of its own
+
 
 @dataclass(slots=True)
 class Control:
@@ -25,6 +27,12 @@ class Control:
     shown_when_id: str = ""
     shown_when_values: str = ""
     line_count: int = 3
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes the whole width: long texts and lists of rows do."""
+        is_long = self.spec.type == "text" and self.spec.is_template
+        return self.spec.type in ("area", "rows") or (is_long and self.spec.max_length >= LONG)
 
     @property
     def described_by(self) -> str:

@@ -56,7 +56,7 @@ class PipelineEditView(PipelineAccessMixin, TemplateView):
             return self._draw(edit, status=422)
         if act in ("save", "publish"):
             return self._save(edit, act)
-        apply(edit, act)
+        apply(edit, f"{act}:{request.POST.get('add_after', '')}" if act.startswith("add:") else act)
         return self._draw(edit)
 
     def _save(self, edit: Edit, act: str) -> HttpResponse:
