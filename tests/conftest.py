@@ -1,5 +1,6 @@
 """The cast: one team with every role, and an outsider in another team."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,14 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real processes and browsers come last: Playwright keeps an event loop running."""
     items.sort(key=lambda item: ("processes" in item.keywords) + 2 * ("browser" in item.keywords))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In the gate a skipped test is a failure: what is not run is not known to work."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("SPINDLE_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("Skipped tests count as failures here.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
