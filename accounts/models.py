@@ -229,3 +229,25 @@ class Usage(models.Model):
 def raise_rights_version(team_id: int) -> None:
     """Tell open sockets of the team to check their rights (called by every membership verb)."""
     Team.objects.filter(pk=team_id).update(rights_version=F("rights_version") + 1)
+
+
+class AuditEntry(models.Model):
+    """Who changed what in a team's settings: written with the change, never altered."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="audit_entries")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    actor_name = models.CharField(max_length=150)
+    action = models.CharField(max_length=60)  # member.invited, token.revoked…
+    subject = models.CharField(max_length=300)
+    details = models.JSONField(default=dict, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["team", "-id"], name="audit_team_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.subject}"
