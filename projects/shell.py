@@ -36,7 +36,8 @@ SESSION_KEY = "project"
 def current_project(request: HttpRequest, projects: list[Project]) -> Project | None:
     """The project in the address, else the one last looked at, else the first."""
     match = request.resolver_match
-    wanted = (match.kwargs.get("slug") if match else None) or request.session.get(SESSION_KEY)
+    named = match.kwargs.get("slug") or match.kwargs.get("owner") if match else None
+    wanted = named if any(p.slug == named for p in projects) else request.session.get(SESSION_KEY)
     found = next((p for p in projects if p.slug == wanted), projects[0] if projects else None)
     if found and request.session.get(SESSION_KEY) != found.slug:
         request.session[SESSION_KEY] = found.slug

@@ -9,6 +9,8 @@ from projects.views import (
     pipeline_editor,
     pipeline_history,
     pipelines,
+    project_settings,
+    secrets,
 )
 
 app_name = "projects"
@@ -72,4 +74,23 @@ pipeline_patterns = [
     for route, name, view in PIPELINE_PAGES
 ]
 
-urlpatterns: list[URLPattern] = [*contact_patterns, *pipeline_patterns]
+settings_patterns = [
+    path("portal/settings/<slug:team>/secrets", secrets.SecretsView.as_view(), name="secrets"),
+    path(
+        "portal/settings/<slug:team>/secrets/<int:pk>/delete",
+        secrets.SecretDeleteView.as_view(),
+        name="secret_delete",
+    ),
+    path(
+        "portal/settings/<slug:team>/projects/new",
+        project_settings.ProjectCreateView.as_view(),
+        name="project_new",
+    ),
+    path(
+        "portal/projects/<slug:slug>/settings",
+        project_settings.ProjectSettingsView.as_view(),
+        name="project_settings",
+    ),
+]
+
+urlpatterns: list[URLPattern] = [*settings_patterns, *contact_patterns, *pipeline_patterns]

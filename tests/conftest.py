@@ -158,7 +158,7 @@ def make_spinner(project: Project) -> Callable[..., Pipeline]:
         target = fields.pop("project", project)
         pipeline = Pipeline.objects.create(
             **{
-                "team": target.team, "project": target, "kind": PipelineKind.SPINNER,
+                "team": fields.get("team") or target.team, "project": target, "kind": PipelineKind.SPINNER,
                 "name": "Renewal reminder", "slug": "renewal-reminder",
                 "job_type_slug": "spinner", "draft": definition, **fields,
             }
