@@ -37,9 +37,7 @@ def arguments(pattern: URLPattern, project: Any) -> dict[str, Any]:
     known = {"slug": slug, "team": team, "token": "no-such-token"}
     known["owner"] = team if is_workflow else slug
     known["pipeline"] = "a-workflow" if is_workflow else "a-spinner"
-    return {
-        name: known.get(name, 987654321) for name in pattern.pattern.converters
-    }
+    return {name: known.get(name, 987654321) for name in pattern.pattern.converters}
 
 
 ALL = sorted({name: pattern for name, pattern, _ in routes()}.items())
