@@ -2,7 +2,7 @@
 
 MATRIX: dict[str, tuple[str | None, str | None]] = {
     "accounts:history": ("admin", None),
-    "accounts:invitation": ("signed-in", "signed-in"),
+    "accounts:invitation": ("open", "open"),
     "accounts:invitation_revoke": (None, "admin"),
     "accounts:member_act": (None, "viewer"),
     "accounts:members": ("viewer", "admin"),
