@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
+from collections import Counter
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -11,9 +13,19 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from jobs.live.hub import Subscriber, dumps, hub, now_ms
 from jobs.live.rights import SIGNED_OUT, holder_of
 
+logger = logging.getLogger(__name__)
+
+TRY_AGAIN = 1013
 TOO_MUCH = 4408
+TOO_MANY = 4429
 MESSAGES_A_MINUTE = 120
 MESSAGE_BYTES = 1_024
+SOCKETS_A_USER = 100  # in one web process
+# So many messages may be on their way to a browser that has not answered since; it answers every
+# hundredth at once. The server below us would buffer without end for one that does not read.
+WINDOW = 300
+
+_open_sockets: Counter[int] = Counter()
 
 
 class JobsConsumer(AsyncWebsocketConsumer):
@@ -27,11 +39,17 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _watch: asyncio.Task[None] | None = None
     _window = 0.0
     _received = 0
+    _unanswered = 0
 
     async def connect(self) -> None:
         holder = await holder_of(self.scope.get("cookies", {}).get("sessionid", ""))
+        # Accepted before it is closed: only so does a browser learn the code and stop asking.
+        await self.accept()
         if holder is None:
             await self.close(SIGNED_OUT)
+            return
+        if _open_sockets[holder.user_id] >= SOCKETS_A_USER:
+            await self.close(TOO_MANY)
             return
         self.subscriber = Subscriber(
             user_id=holder.user_id,
@@ -39,8 +57,14 @@ class JobsConsumer(AsyncWebsocketConsumer):
             password=holder.password,
             team_ids=holder.team_ids,
         )
-        await self.accept()
-        await hub().subscribe(self.subscriber)
+        _open_sockets[holder.user_id] += 1
+        self._answered = asyncio.Event()
+        try:
+            await hub().subscribe(self.subscriber)
+        except Exception:  # noqa: BLE001 - the database is away, whatever it raises
+            logger.warning("A socket was turned away: the database did not answer.")
+            await self.close(TRY_AGAIN)
+            return
         await self.send(text_data=hub().snapshot(self.subscriber))
         self._writer = asyncio.create_task(self._write())
         self._watch = asyncio.create_task(self._close_when_rights_end())
@@ -50,6 +74,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
             if task is not None:
                 task.cancel()
         if self.subscriber is not None:
+            _open_sockets[self.subscriber.user_id] -= 1
+            if not _open_sockets[self.subscriber.user_id]:
+                del _open_sockets[self.subscriber.user_id]
             await hub().unsubscribe(self.subscriber)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -69,20 +96,27 @@ class JobsConsumer(AsyncWebsocketConsumer):
         with contextlib.suppress(ValueError):
             message = json.loads(text_data)
         kind = message.get("type") if isinstance(message, dict) else None
+        if self.subscriber is None or kind not in {"ping", "resync"}:
+            return
+        self._unanswered = 0
+        self._answered.set()
         if kind == "ping":
             await self.send(text_data=dumps({"type": "pong", "now": now_ms()}))
-        elif kind == "resync" and self.subscriber is not None:
+        else:
             await self.send(text_data=hub().snapshot(self.subscriber))
 
     async def _write(self) -> None:
         assert self.subscriber is not None
         while True:
             text = await self.subscriber.queue.get()
+            while self._unanswered >= WINDOW:  # meanwhile the queue fills: then a snapshot
+                self._answered.clear()
+                await self._answered.wait()
             if self.subscriber.is_closed.is_set():
                 return
             if self.subscriber.is_behind:
-                self.subscriber.is_behind = False
                 text = hub().snapshot(self.subscriber)
+            self._unanswered += 1
             await self.send(text_data=text)
 
     async def _close_when_rights_end(self) -> None:

@@ -12,11 +12,13 @@ import contextlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from django.db.models import Count, F, Sum
 
 from jobs.live import facts, rights
 from jobs.live.push import group_name
@@ -25,10 +27,14 @@ from jobs.statuses import ACTIVE_JOB_STATUSES
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 3.0  # rights of open sockets
+TICK_SECONDS = 3.0  # rights of open sockets, when nothing happens
+RIGHTS_AGAIN_SECONDS = 1.0  # after a message, rights are looked at this soon
 POLL_SECONDS = 6.0  # lost pushes
+REJOIN_SECONDS = 1_800.0  # layers forget members of a group after a day
 QUEUE_LIMIT = 100  # messages a slow browser may be behind before it is resynchronised
 TOTALS = ("running", "waiting", "pending")
+Stamp = tuple[int, int, int]
+NO_JOBS: Stamp = (0, 0, 0)
 
 
 def dumps(message: dict[str, Any]) -> str:
@@ -59,10 +65,15 @@ class Subscriber:
         try:
             self.queue.put_nowait(text)
         except asyncio.QueueFull:
+            self.forget()
             self.is_behind = True
-            while not self.queue.empty():
-                self.queue.get_nowait()
             self.queue.put_nowait("")  # wakes the writer, which asks for a snapshot
+
+    def forget(self) -> None:
+        """What is queued is older than the snapshot that is about to be sent."""
+        self.is_behind = False
+        while not self.queue.empty():
+            self.queue.get_nowait()
 
     def close(self, code: int) -> None:
         """Tell nothing more, and end the socket with this code."""
@@ -72,20 +83,17 @@ class Subscriber:
 
 
 class Feed:
-    """One team: its active jobs by id, and its subscribers."""
+    """One team: its active jobs by id, their counts, and its subscribers."""
 
     def __init__(self, team_id: int):
         self.team_id = team_id
         self.jobs: dict[int, dict[str, Any]] = {}
         self.versions: dict[int, int] = {}
+        self.totals = dict.fromkeys(TOTALS, 0)
+        self.by_project: Counter[int] = Counter()
+        self.stamp = NO_JOBS
         self.subscribers: set[Subscriber] = set()
         self.loaded: asyncio.Future[None] | None = None
-
-    def totals(self) -> dict[str, int]:
-        counts = dict.fromkeys(TOTALS, 0)
-        for job in self.jobs.values():
-            counts[job["status"]] += 1
-        return counts
 
     def take(self, job: dict[str, Any]) -> bool:
         """Put in what is newer than what is held; tells whether anything changed."""
@@ -95,18 +103,28 @@ class Feed:
         if job["v"] < held or (job["v"] == held and known == (job if is_active else None)):
             return False
         self.versions[job["id"]] = job["v"]
+        self.drop(job["id"])
         if is_active:
             self.jobs[job["id"]] = job
-        else:
-            self.jobs.pop(job["id"], None)
+            self._count(job, 1)
         if len(self.versions) > len(self.jobs) + 5_000:
             self.versions = {k: self.versions[k] for k in self.jobs}
         return True
 
+    def drop(self, job_id: int) -> None:
+        if job := self.jobs.pop(job_id, None):
+            self._count(job, -1)
+
+    def _count(self, job: dict[str, Any], by: int) -> None:
+        self.totals[job["status"]] += by
+        self.by_project[job["project_id"]] += by
+        count, ids, versions = self.stamp
+        self.stamp = (count + by, ids + by * job["id"], versions + by * job["v"])
+
     def broadcast(self, job: dict[str, Any]) -> None:
         text = dumps(
-            {"type": "job", "now": now_ms(), "job": job, "team": self.team_id,
-             "totals": self.totals()}
+            {"type": "job", "now": now_ms(), "job": job, "totals": self.totals,
+             "in_project": self.by_project[job["project_id"]]}
         )  # fmt: skip
         for subscriber in self.subscribers:
             subscriber.offer(text)
@@ -117,6 +135,7 @@ class Hub:
         self.feeds: dict[int, Feed] = {}
         self.layer = get_channel_layer()
         self.channel = ""
+        self.is_rights_due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def subscribe(self, subscriber: Subscriber) -> None:
@@ -132,7 +151,13 @@ class Hub:
                 feed = self.feeds[team_id] = Feed(team_id)
                 feed.loaded = asyncio.ensure_future(self._open(feed))
             feed.subscribers.add(subscriber)
-        await asyncio.gather(*(self.feeds[t].loaded for t in subscriber.team_ids))  # type: ignore[arg-type]
+        try:
+            await asyncio.gather(*(self.feeds[t].loaded for t in subscriber.team_ids))  # type: ignore[arg-type]
+        except Exception:
+            # The database is away: the next socket loads anew, this one's browser comes again.
+            for team_id in subscriber.team_ids:
+                self.feeds.pop(team_id, None)
+            raise
 
     async def unsubscribe(self, subscriber: Subscriber) -> None:
         for team_id in subscriber.team_ids:
@@ -147,7 +172,8 @@ class Hub:
                         await self.layer.group_discard(group_name(team_id), self.channel)
 
     def snapshot(self, subscriber: Subscriber) -> str:
-        """Every active job of the socket's teams (the browser shows 50) and all totals."""
+        """The first 50 active jobs of the socket's teams, all totals, all counts of projects."""
+        subscriber.forget()
         feeds = [self.feeds[t] for t in subscriber.team_ids if t in self.feeds]
         jobs = sorted(
             (job for feed in feeds for job in feed.jobs.values()),
@@ -158,31 +184,43 @@ class Hub:
                 "type": "snapshot",
                 "now": now_ms(),
                 "jobs": _shown(jobs),
-                "totals": {str(feed.team_id): feed.totals() for feed in feeds},
+                "totals": {str(feed.team_id): feed.totals for feed in feeds},
+                "in_project": {
+                    str(project_id): count
+                    for feed in feeds
+                    for project_id, count in feed.by_project.items()
+                    if count
+                },
             }
         )
 
     # The layer ----------------------------------------------------------------------------------
 
     async def _open(self, feed: Feed) -> None:
-        if self.layer is not None:
-            try:
-                if not self.channel:
-                    self.channel = await self.layer.new_channel("hub.")
-                await self.layer.group_add(group_name(feed.team_id), self.channel)
-            except Exception as error:  # noqa: BLE001 - any layer's own error; the poll carries on
-                logger.warning("The channel layer did not answer: %s", error)
+        """Join first and read then, so that nothing falls between."""
+        try:
+            await self._join(feed.team_id)
+        except Exception as error:  # noqa: BLE001 - any layer's own error; the poll carries on
+            logger.warning("The channel layer did not answer: %s", error)
         for job in await _load_active([feed.team_id]):
             feed.take(job)
+
+    async def _join(self, team_id: int) -> None:
+        if self.layer is None:
+            return
+        if not self.channel:
+            self.channel = await self.layer.new_channel("hub.")
+        await self.layer.group_add(group_name(team_id), self.channel)
 
     async def _receive(self) -> None:
         """Take messages for ever; after a fault, join again and look at the database."""
         wait = 0.5
         while True:
             try:
-                if self.layer is None or not self.channel:
-                    await asyncio.sleep(0.05)
-                    continue
+                if self.layer is None:
+                    return
+                if not self.channel:
+                    await self._rejoin()
                 message = await self.layer.receive(self.channel)
                 wait = 0.5
                 self._take(message["job"])
@@ -196,48 +234,57 @@ class Hub:
                     await self._rejoin()
 
     async def _rejoin(self) -> None:
-        assert self.layer is not None
         for team_id in list(self.feeds):
-            await self.layer.group_add(group_name(team_id), self.channel)
+            await self._join(team_id)
         await self.poll()
 
     def _take(self, job: dict[str, Any]) -> None:
         feed = self.feeds.get(job["team"])
         if feed is not None and feed.take(job):
             feed.broadcast(job)
+            self.is_rights_due.set()
 
     # The tick ------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        polled = time.monotonic()
+        polled = joined = time.monotonic()
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(min(RIGHTS_AGAIN_SECONDS, TICK_SECONDS))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self.is_rights_due.wait(), max(0.0, TICK_SECONDS - RIGHTS_AGAIN_SECONDS)
+                )
+            self.is_rights_due.clear()
             try:
                 await self.check_rights()
                 if time.monotonic() - polled >= POLL_SECONDS:
                     polled = time.monotonic()
                     await self.poll()
+                if time.monotonic() - joined >= REJOIN_SECONDS:
+                    joined = time.monotonic()
+                    await self._rejoin()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - the database may be away; the next tick tries again
                 logger.warning("The hub could not look at the database: %s", error)
 
     async def poll(self) -> None:
-        """Mend lost pushes: whatever the database knows better is told (one query, or two)."""
-        team_ids = list(self.feeds)
-        if not team_ids:
+        """Mend lost pushes: one cheap query, and two more for teams whose stamp differs."""
+        if not self.feeds:
             return
-        found = {job["id"]: job for job in await _load_active(team_ids)}
-        gone = [
-            job_id for t in team_ids if t in self.feeds
-            for job_id in self.feeds[t].jobs if job_id not in found
-        ]  # fmt: skip
+        stamps = await _load_stamps(list(self.feeds))
+        differs = [t for t, feed in self.feeds.items() if feed.stamp != stamps.get(t, NO_JOBS)]
+        if not differs:
+            return
+        found = {job["id"]: job for job in await _load_active(differs)}
+        feeds = [self.feeds[t] for t in differs if t in self.feeds]
+        gone = [job_id for feed in feeds for job_id in feed.jobs if job_id not in found]
         ended = await _load_ids(gone) if gone else []
         for job in [*found.values(), *ended]:
             self._take(job)
         for job_id in set(gone) - {job["id"] for job in ended}:
-            for feed in self.feeds.values():  # a job whose row is gone, with its project say
-                feed.jobs.pop(job_id, None)
+            for feed in feeds:  # a job whose row is gone, with its project say
+                feed.drop(job_id)
 
     async def check_rights(self) -> None:
         """Close every socket whose session, account or membership no longer holds."""
@@ -246,6 +293,28 @@ class Hub:
             return
         for subscriber, code in await rights.lost(subscribers):
             subscriber.close(code)
+
+
+@database_sync_to_async
+def _load_stamps(team_ids: list[int]) -> dict[int, Stamp]:
+    """(how many, sum of ids, sum of versions) of the teams' active jobs, from their small index."""
+    rows = (
+        Job.objects.active()
+        .filter(team_id__in=team_ids)
+        .order_by()
+        .values_list("team_id")
+        .annotate(
+            Count("id"), Sum("id"), Sum("event_count"),
+            finished=Sum(
+                F("done_count") + F("failed_count") + F("skipped_count") + F("cancelled_count")
+                + F("uncertain_count")
+            ),
+        )
+    )  # fmt: skip
+    return {
+        team_id: (count, ids, facts.version_of(events, finished))
+        for team_id, count, ids, events, finished in rows
+    }
 
 
 @database_sync_to_async

@@ -22,7 +22,7 @@ def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
     """The sidebar's indicator and its panel; one query."""
     state = _state(context)
     groups = [
-        {"id": project_id, "name": name, "jobs": list(jobs)}
+        {"name": name, "count": state["in_project"][str(project_id)], "jobs": list(jobs)}
         for (name, project_id), jobs in groupby(
             state["jobs"], key=lambda j: (j["project"], j["project_id"])
         )
@@ -43,12 +43,13 @@ def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
 @register.inclusion_tag("components/_active_action_chip.html", takes_context=True)
 def active_action(context: dict[str, Any]) -> dict[str, Any]:
     """The header's chip: the most recent backend job, and how many others."""
-    jobs = _state(context)["jobs"]
+    state = _state(context)
     actions = sorted(
-        (job for job in jobs if job["status"] != JobStatus.WAITING),
+        (job for job in state["jobs"] if job["status"] != JobStatus.WAITING),
         key=lambda job: job["started"] or job["created"],
     )
-    return {"latest": actions[-1] if actions else None, "others": len(actions) - 1}
+    count = state["totals"]["running"] + state["totals"]["pending"]
+    return {"latest": actions[-1] if actions else None, "others": count - 1}
 
 
 def indicator_label(totals: dict[str, int]) -> str:
@@ -78,13 +79,19 @@ def _read(user: Any) -> dict[str, Any]:
     jobs = (
         Job.objects.visible_to(user)
         .active()
-        .annotate(of_status=Window(Count("id"), partition_by=F("status")))
+        .annotate(
+            of_status=Window(Count("id"), partition_by=F("status")),
+            of_project=Window(Count("id"), partition_by=F("project_id")),
+        )
         .order_by(rank, "id")[:SHOWN]
     )
-    rows, extra = facts.load_with(jobs, "of_status")
+    rows, extra = facts.load_with(jobs, "of_status", "of_project")
     totals = {"running": 0, "waiting": 0, "pending": 0}
-    for row, (count,) in zip(rows, extra, strict=True):
-        totals[row["status"]] = count
+    in_project = {}
+    for row, (of_status, of_project) in zip(rows, extra, strict=True):
+        totals[row["status"]] = of_status
+        in_project[str(row["project_id"])] = of_project
     rank_of = {"running": 0, "waiting": 1, "pending": 2}
     rows.sort(key=lambda j: (j["project"], j["project_id"], rank_of[j["status"]], j["id"]))
-    return {"now": round(time.time() * 1000), "jobs": rows, "totals": totals}
+    now = round(time.time() * 1000)
+    return {"now": now, "jobs": rows, "totals": totals, "in_project": in_project}

@@ -74,8 +74,10 @@ async def test_a_foreign_origin_is_refused(viewer, origin):
 
 
 async def test_a_signed_out_page_gets_no_socket(db):
-    is_open, _ = await socket_for(None).connect(timeout=3)
-    assert not is_open
+    socket = socket_for(None)
+    await socket.connect(timeout=3)
+    closed = await socket.receive_output(3)  # the first thing it hears
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
 
 
 async def test_a_snapshot_comes_first_then_deltas_of_the_own_team_alone(

@@ -249,6 +249,8 @@ class Portal:
             _connections(handler),
             _celery(broker_url, broker_options, queue),
             override_settings(CHANNEL_LAYERS=layers, BASE_URL=self.url),
+            # The embedded channel layer reads its file's name from here.
+            patch.dict(settings.DATABASES, profiles.databases(self.folder)),
         ):
             channel_layers.backends = {}
             try:

@@ -10,8 +10,10 @@
 const actions = new Map(); // key → {label, order}
 const listeners = new Set();
 const FINAL = new Set(["completed", "failed", "cancelled"]);
+const BACKEND = /^(build|run|job):/;
 let order = 0;
 let requestCount = 0;
+let backendCount = 0; // over every team: more than the fifty jobs the page knows by name, perhaps
 
 export function registerBackendJob(key, label) {
   const held = actions.get(key);
@@ -33,9 +35,11 @@ export function beginAction(label) {
 
 export function current() {
   const sorted = [...actions.values()].sort((a, b) => b.order - a.order);
+  const known = [...actions.keys()].filter((key) => BACKEND.test(key)).length;
+  const count = sorted.length - known + Math.max(known, backendCount);
   return {
     label: sorted[0]?.label ?? "Idle",
-    others: Math.max(0, sorted.length - 1),
+    others: sorted.length ? count - 1 : 0,
     isBusy: sorted.length > 0,
   };
 }
@@ -54,10 +58,16 @@ function takeJob(job) {
   else registerBackendJob(job.action_key, job.action_label);
 }
 
+function takeTotals({ running, pending }) {
+  if (backendCount === running + pending) return;
+  backendCount = running + pending;
+  changed();
+}
+
 function takeSnapshot(jobs) {
   const keys = new Set(jobs.map((job) => job.action_key));
   for (const key of [...actions.keys()]) {
-    if (/^(build|run|job):/.test(key) && !keys.has(key)) completeBackendJob(key);
+    if (BACKEND.test(key) && !keys.has(key)) completeBackendJob(key);
   }
   [...jobs].sort((a, b) => (a.started ?? a.created) - (b.started ?? b.created)).forEach(takeJob);
 }
@@ -98,10 +108,17 @@ function watchForms() {
   });
 }
 
-export function start(root, jobs) {
-  takeSnapshot(jobs);
-  document.addEventListener("spindle:snapshot", (event) => takeSnapshot(event.detail.jobs));
-  document.addEventListener("spindle:job", (event) => takeJob(event.detail));
+export function start(root, state) {
+  takeSnapshot(state.jobs);
+  takeTotals(state.totals);
+  document.addEventListener("spindle:snapshot", ({ detail }) => {
+    takeSnapshot(detail.jobs);
+    takeTotals(detail.all);
+  });
+  document.addEventListener("spindle:job", ({ detail }) => {
+    takeJob(detail);
+    takeTotals(detail.all);
+  });
   watchHtmx();
   watchFetch();
   watchForms();

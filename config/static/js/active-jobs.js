@@ -40,8 +40,9 @@ export class ActiveJobs {
     this.groups = root.querySelector("[data-groups]");
     this.jobs = new Map(); // id → facts
     this.versions = new Map();
-    this.totalsByTeam = new Map([["page", state.totals]]);
-    this.rows = new Map();
+    this.totals = state.totals;
+    this.inProject = state.in_project;
+    this.rows = new Map(); // id → the row's nodes
     this.isLive = false;
     this.frozenAt = serverNow();
     this.put(state.jobs);
@@ -53,7 +54,8 @@ export class ActiveJobs {
     document.addEventListener("spindle:snapshot", ({ detail }) => {
       this.jobs.clear();
       this.versions.clear();
-      this.totalsByTeam = new Map(Object.entries(detail.totals));
+      this.totals = detail.all;
+      this.inProject = detail.in_project;
       this.put(detail.jobs);
       this.draw();
     });
@@ -87,7 +89,8 @@ export class ActiveJobs {
   take(job) {
     if (job.v < (this.versions.get(job.id) ?? -1)) return;
     this.versions.set(job.id, job.v);
-    this.totalsByTeam.set(String(job.team), job.totals);
+    this.totals = job.all;
+    this.inProject[job.project_id] = job.in_project;
     const before = this.jobs.get(job.id);
     this.jobs.set(job.id, job);
     if (!(job.status in RANK)) {
@@ -105,16 +108,8 @@ export class ActiveJobs {
     this.draw();
   }
 
-  totals() {
-    const sum = { running: 0, waiting: 0, pending: 0 };
-    for (const totals of this.totalsByTeam.values()) {
-      for (const key of Object.keys(sum)) sum[key] += totals[key];
-    }
-    return sum;
-  }
-
   draw() {
-    const totals = this.totals();
+    const { totals } = this;
     const count = totals.running + totals.waiting + totals.pending;
     this.text("[data-label]", labelOf(totals));
     this.find("[data-spin]").classList.toggle("is-running", totals.running > 0);
@@ -132,47 +127,50 @@ export class ActiveJobs {
       || a.project_id - b.project_id || rank(a) - rank(b) || a.id - b.id);
   }
 
+  /** Rows are kept and patched, so that a press or a focus outlives an update. */
   drawRows() {
-    const focused = document.activeElement?.closest?.("[data-job]")?.dataset.job;
     const groups = [];
     for (const job of this.shown()) {
-      if (groups.at(-1)?.projectId !== job.project_id) {
-        groups.push({ projectId: job.project_id, name: job.project, jobs: [] });
-      }
+      if (groups.at(-1)?.id !== job.project_id) groups.push({ id: job.project_id, name: job.project, jobs: [] });
       groups.at(-1).jobs.push(job);
     }
-    this.rows.clear();
-    this.groups.replaceChildren(...groups.map((group) => this.section(group)));
-    if (!groups.length) this.groups.append(element("p", "nothing", "No active jobs"));
-    if (focused) (this.rows.get(Number(focused))?.link ?? this.panel).focus({ preventScroll: true });
+    const order = JSON.stringify(groups.map((group) => [group.id, group.name, group.jobs.map((job) => job.id)]));
+    const rows = new Map();
+    for (const { jobs } of groups) for (const job of jobs) rows.set(job.id, this.row(job));
+    this.rows = rows;
+    if (order !== this.order) {
+      const focused = this.groups.contains(document.activeElement) ? document.activeElement : null;
+      this.order = order;
+      this.groups.replaceChildren(...groups.map((group) => this.section(group)));
+      if (!groups.length) this.groups.append(element("p", "nothing", "No active jobs"));
+      if (focused) (focused.isConnected ? focused : this.panel).focus({ preventScroll: true });
+    }
+    for (const group of groups) {
+      this.text(`[data-group-count="${group.id}"]`, (this.inProject[group.id] ?? 0).toLocaleString("en"));
+    }
   }
 
   section(group) {
     const node = document.createElement("section");
     node.setAttribute("aria-label", group.name);
     const heading = element("h2", "", `${group.name} `);
-    heading.append(element("span", "group-count", String(group.jobs.length)));
+    const count = element("span", "group-count");
+    count.dataset.groupCount = group.id;
+    heading.append(count);
     const list = document.createElement("ul");
-    list.append(...group.jobs.map((job) => this.row(job)));
+    list.append(...group.jobs.map((job) => this.rows.get(job.id).item));
     node.append(heading, list);
     return node;
   }
 
   row(job) {
-    const item = document.createElement("li");
-    const link = element("a", `active-job is-${job.status}`);
-    link.href = `${this.root.dataset.jobsUrl.replace(/\/?$/, "/")}${job.id}`;
-    link.dataset.job = job.id;
-    const label = element("span", "label", job.label);
-    if (job.short_id) label.append(" ", element("span", "mono muted", `#${job.short_id}`));
-    const stalled = element("span", "pill warn", "STALLED?");
-    label.append(" ", stalled);
-    const time = element("span", "time");
-    const who = element("span", "who");
-    link.append(icon(job), label, time, who);
-    item.append(link);
-    this.rows.set(job.id, { job, link, time, who, stalled });
-    return item;
+    const held = this.rows.get(job.id) ?? newRow(`${this.root.dataset.jobsUrl.replace(/\/?$/, "/")}${job.id}`, job.id);
+    held.link.className = `active-job is-${job.status}`;
+    if (held.job?.status !== job.status) held.icon.replaceChildren(icon(job));
+    setText(held.name, job.label);
+    setText(held.shortId, job.short_id ? ` #${job.short_id}` : "");
+    held.job = job;
+    return held;
   }
 
   /** Once a second; what runs is counted from the server's start time, and stands while not live. */
@@ -194,6 +192,7 @@ export class ActiveJobs {
     mark.title = last ? `${HEALTH[state]} · last update ${timeOfDay(last)}` : HEALTH[state];
     if (this.isLive && state !== "connected") this.frozenAt = serverNow();
     this.isLive = state === "connected";
+    this.root.classList.toggle("is-not-live", state === "disconnected");
     const note = this.find("[data-not-live]");
     note.hidden = state !== "disconnected";
     if (state === "disconnected") setText(note, `not live since ${timeOfDay(last ?? since)}`);
@@ -214,6 +213,25 @@ export class ActiveJobs {
   text(selector, text) {
     setText(this.find(selector), text);
   }
+}
+
+function newRow(href, id) {
+  const item = document.createElement("li");
+  const link = element("a", "active-job");
+  link.href = href;
+  link.dataset.job = id;
+  const mark = element("span", "icon");
+  const label = element("span", "label");
+  const name = element("span", "");
+  const shortId = element("span", "mono muted");
+  const stalled = element("span", "pill warn", "STALLED?");
+  stalled.hidden = true;
+  const time = element("span", "time");
+  const who = element("span", "who");
+  label.append(name, shortId, " ", stalled);
+  link.append(mark, label, time, who);
+  item.append(link);
+  return { item, link, icon: mark, name, shortId, stalled, time, who };
 }
 
 function rank(job) {

@@ -10,7 +10,7 @@ if (root) {
   tellServerTime(state.now);
   new ActiveJobs(root, state);
   const chip = document.querySelector("[data-active-action]");
-  if (chip) start(chip, state.jobs);
+  if (chip) start(chip, state);
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   new LiveSocket(`${scheme}://${location.host}/ws/jobs`);
 }

@@ -1,8 +1,9 @@
 // The page's one socket. On document it dispatches
 //   spindle:health      {state: "connected" | "checking" | "disconnected", since: Date, last: Date}
-//   spindle:snapshot    the snapshot message, first after every (re)connect
-//   spindle:job         one job's facts, with the `totals` of its team
+//   spindle:snapshot    {jobs, all, in_project}, first after every (re)connect
+//   spindle:job         one job's facts, with `all` and `in_project`
 //   spindle:signed-out  once, when the session has ended
+// `all` is {running, waiting, pending} over every team; `in_project` a project's active jobs.
 import { tellServerTime } from "./clock.js";
 
 const PING_MS = 5_000;
@@ -11,6 +12,7 @@ const HIDDEN_PING_MS = 30_000;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 30_000;
 const SIGNED_OUT = 4401;
+const ANSWER_EVERY = 100; // the server sends no more than a few hundred unanswered messages
 
 export class LiveSocket {
   constructor(address) {
@@ -19,6 +21,8 @@ export class LiveSocket {
     this.tries = 0;
     this.last = null;
     this.isOver = false;
+    this.totals = {}; // team → totals
+    this.taken = 0;
     document.addEventListener("visibilitychange", () => !document.hidden && this.wake());
     window.addEventListener("online", () => this.wake());
     window.addEventListener("offline", () => this.ping());
@@ -49,11 +53,23 @@ export class LiveSocket {
     if (message.type === "snapshot") {
       this.hasSnapshot = true;
       this.tries = 0;
-      dispatch("spindle:snapshot", message);
+      this.totals = message.totals;
+      dispatch("spindle:snapshot", { jobs: message.jobs, in_project: message.in_project, all: this.all() });
     } else if (message.type === "job" && this.hasSnapshot) {
-      dispatch("spindle:job", { ...message.job, totals: message.totals });
+      this.totals[message.job.team] = message.totals;
+      dispatch("spindle:job", { ...message.job, in_project: message.in_project, all: this.all() });
+      this.taken += 1;
+      if (this.taken % ANSWER_EVERY === 0) this.ping();
     }
     if (this.hasSnapshot) this.set("connected");
+  }
+
+  all() {
+    const sum = { running: 0, waiting: 0, pending: 0 };
+    for (const totals of Object.values(this.totals)) {
+      for (const status of Object.keys(sum)) sum[status] += totals[status];
+    }
+    return sum;
   }
 
   schedulePing() {
