@@ -109,13 +109,9 @@ def _end(job: Job, ending: Ending) -> bool:
         return False
     events.emit(job.pk, ending.kind, ending.message, payload={"counts": job.counts()})
     if job.started_at:
-        from jobs import usual  # it reads jobs; settle only tells it
+        from jobs import durations  # it reads jobs; settle only tells it
 
-        learned = (
-            usual.learn(job.pipeline_id, job.effort_level)
-            if job.pipeline_id and ending.status == JobStatus.COMPLETED
-            else None
-        )
+        learned = durations.learn(job.pk) if ending.status == JobStatus.COMPLETED else False
         ms = (timezone.now() - now).total_seconds() * 1000
         words = "Counters closed, usage settled" + (", durations learned." if learned else ".")
         events.emit(
