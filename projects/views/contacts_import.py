@@ -12,6 +12,7 @@ from django.views import View
 from django.views.generic import FormView, TemplateView
 
 from accounts.permissions import Right
+from config.streaming import streamed_csv
 from projects.contacts import receiving
 from projects.contacts.cells import escape
 from projects.contacts.forms import ReadingForm, UploadForm
@@ -133,11 +134,8 @@ class ContactImportProblemsView(ProjectAccessMixin, View):
 
     def get(self, request: HttpRequest, *, pk: int, **kwargs: Any) -> StreamingHttpResponse:
         contact_import = get_object_or_404(self.project.imports, pk=pk)
-        response = StreamingHttpResponse(
-            problem_lines(contact_import), content_type="text/csv; charset=utf-8"
-        )
-        response["Content-Disposition"] = f'attachment; filename="import-{pk}-problems.csv"'
-        return response
+        name = f"import-{pk}-problems.csv"
+        return streamed_csv(request, problem_lines(contact_import), file_name=name)
 
 
 def problem_lines(contact_import: ContactImport) -> Iterator[str]:
