@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from accounts.admin_base import CappedPaginator, PlainAdmin, ReadOnlyAdmin
 from accounts.models import (
     ApiToken,
+    AuditEntry,
     Invitation,
     Membership,
     Team,
@@ -143,3 +144,10 @@ class UsageAdmin(PlainAdmin):
     list_select_related = ("team",)
     search_fields = ("team__slug__istartswith",)
     date_hierarchy = None
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "team", "actor_name", "action", "subject")
+    list_select_related = ("team",)
+    ordering = ("-pk",)

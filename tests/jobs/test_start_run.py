@@ -159,7 +159,6 @@ def test_without_a_published_spinner_it_says_what_to_do(as_user, operator, proje
 RACES = 20
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory")
 @pytest.mark.django_db(transaction=True)
 def test_two_launches_cannot_pass_the_plan_together(operator, team, spinner, make_contacts):
     """P4: both want the last five records; one gets them, again and again."""

@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from accounts.permissions import Actor
 from projects.models import Pipeline, PipelineVersion, VersionIsFixed
@@ -90,8 +90,6 @@ def test_an_archived_one_is_refused(make_spinner, builder):
 
 @pytest.mark.django_db(transaction=True)
 def test_publishing_twice_at_once_makes_one_version(make_spinner):
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-        pytest.skip("threads cannot share SQLite's memory; there BEGIN IMMEDIATE is the lock")
     spinner = make_spinner(publish=False)
     barrier = threading.Barrier(4)
     answers: list[str] = []
