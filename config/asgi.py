@@ -16,11 +16,12 @@ from channels.sessions import CookieMiddleware  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from config import boot  # noqa: E402
+from config.body_limit import BodyLimit  # noqa: E402
 from jobs.live.consumers import JobsConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": BodyLimit(django_application),
         "websocket": AllowedHostsOriginValidator(
             CookieMiddleware(URLRouter([path("ws/jobs", JobsConsumer.as_asgi())]))
         ),

@@ -93,7 +93,7 @@ _QUOTED = re.compile(r"(['\"]).{1,200}?\1")
 _ADDRESS = re.compile(r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+")
 _ID = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{8,}\b|\b0x[0-9a-f]+\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_STATUS = re.compile(r"\b(HTTP |status )(\d{3})\b", re.IGNORECASE)
+_STATUS = re.compile(r"\b(HTTP |status |answered )(\d{3})\b", re.IGNORECASE)
 
 
 def normalise_cause(error: str) -> str:

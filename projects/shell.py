@@ -14,21 +14,22 @@ from django.urls import NoReverseMatch, reverse
 from accounts.models import Membership, Role
 from projects.models import Project
 
+# Label, URL name, icon, and the key that goes there after "g".
 PORTAL = (
-    ("Chat", "jobs:chat", "chat"),
-    ("Agents", "jobs:agents", "agents"),
-    ("Jobs", "jobs:list", "list"),
-    ("Queue", "jobs:queue", "queue"),
-    ("Automations", "jobs:automations", "bolt"),
-    ("Workflows", "projects:workflows", "flow"),
-    ("Settings", "accounts:settings", "settings"),
+    ("Chat", "jobs:chat", "chat", "c"),
+    ("Agents", "jobs:agents", "agents", "a"),
+    ("Jobs", "jobs:list", "list", "j"),
+    ("Queue", "jobs:queue", "queue", "q"),
+    ("Automations", "jobs:automations", "bolt", "u"),
+    ("Workflows", "projects:workflows", "flow", "w"),
+    ("Settings", "accounts:settings", "settings", "s"),
 )
 PROJECT = (
-    ("Live Ops", "jobs:live_ops", "ops"),
-    ("Jobs", "jobs:runs", "list"),
-    ("Records", "jobs:records", "records"),
-    ("Contacts", "projects:contacts", "person"),
-    ("Spinners", "projects:spinners", "brand"),
+    ("Live Ops", "jobs:live_ops", "ops", "l"),
+    ("Jobs", "jobs:runs", "list", "r"),
+    ("Records", "jobs:records", "records", "e"),
+    ("Contacts", "projects:contacts", "person", "o"),
+    ("Spinners", "projects:spinners", "brand", "p"),
 )
 SESSION_KEY = "project"
 
@@ -68,16 +69,18 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role_label": Role(role).label if role else "",
         "portal_links": _links(request, PORTAL),
         "project_links": _links(request, PROJECT, project) if project else [],
-        "user_links": _links(request, (("Profile", "accounts:profile", ""),)),
+        "user_links": _links(request, (("Profile", "accounts:profile", "", ""),)),
         "has_live": _has_live(),
     }
 
 
 def _links(
-    request: HttpRequest, links: tuple[tuple[str, str, str], ...], project: Project | None = None
+    request: HttpRequest,
+    links: tuple[tuple[str, str, str, str], ...],
+    project: Project | None = None,
 ) -> list[dict[str, Any]]:
     found = []
-    for label, name, icon in links:
+    for label, name, icon, key in links:
         try:
             url = reverse(name, args=[project.slug] if project else [])
         except NoReverseMatch:
@@ -85,7 +88,14 @@ def _links(
         count = project.contact_count if project and name == "projects:contacts" else None
         is_current = request.path == url or request.path.startswith(url.rstrip("/") + "/")
         found.append(
-            {"label": label, "url": url, "icon": icon, "count": count, "is_current": is_current}
+            {
+                "label": label,
+                "url": url,
+                "icon": icon,
+                "go": key,
+                "count": count,
+                "is_current": is_current,
+            }
         )
     return found
 

@@ -14,6 +14,7 @@ from tests.processes.portal import Template
 
 
 def pytest_configure() -> None:
+    os.environ.setdefault("SPINDLE_BIND", "127.0.0.1")  # config/asgi.py asks who can reach it
     # Hundreds of users are made; one costly hash each would be most of the suite's time.
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher",

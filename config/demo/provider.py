@@ -42,7 +42,7 @@ async def take_message(request: web.Request) -> web.Response:
     await asyncio.sleep(0.03 + dice[1] / 255 * 0.25)
     known = request.app[answers].get(key)
     if known:
-        return web.json_response(known, headers={"Idempotency-Replayed": "true"})
+        return web.json_response(known, status=201, headers={"Idempotency-Replayed": "true"})
     if dice[0] % 16 == 0 and key not in request.app[delayed]:
         request.app[delayed].add(key)
         return web.json_response(

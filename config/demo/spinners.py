@@ -5,14 +5,14 @@ from typing import Any
 NAME = "{{ contact.first_name | default: 'there' }}"
 
 
-def _step(name: str, kind: str, **config: Any) -> dict[str, Any]:
+def step(name: str, kind: str, **config: Any) -> dict[str, Any]:
     return {"name": name, "kind": kind, "config": config}
 
 
 def renewal_reminder(provider_url: str) -> dict[str, Any]:
     return {
         "steps": [
-            _step(
+            step(
                 "has-address", "condition", match="any",
                 rows=[
                     {"field": "contact.email", "operator": "is_not_empty"},
@@ -20,19 +20,19 @@ def renewal_reminder(provider_url: str) -> dict[str, Any]:
                 ],
                 on_true="continue", on_false="end", on_false_outcome="no_address",
             ),
-            _step(
+            step(
                 "compose", "template", field="message",
                 template=f"Hi {NAME}, your {{{{ contact.plan }}}} plan renews on "
                 "{{ contact.renews_on }}. Nothing to do if you are happy with it.",
             ),
-            _step(
+            step(
                 "send", "http", method="POST", url=f"{provider_url}/messages", body_type="json",
                 body='{"to": "{{ contact.phone | default: contact.email }}", '
                 '"text": "{{ values.message }}"}',
                 mapping=[{"path": "id", "field": "message_id"}],
                 repeat="key", timeout_seconds=10, concurrency=20,
             ),
-            _step(
+            step(
                 "reminded", "outcome", outcome="reminded",
                 metadata=[{"name": "message", "value": "{{ values.message_id }}"}],
             ),
@@ -43,7 +43,7 @@ def renewal_reminder(provider_url: str) -> dict[str, Any]:
 def enterprise_offer() -> dict[str, Any]:
     return {
         "steps": [
-            _step(
+            step(
                 "enterprise-only", "condition",
                 rows=[
                     {"field": "contact.plan", "operator": "equals", "value": "enterprise"},
@@ -51,17 +51,17 @@ def enterprise_offer() -> dict[str, Any]:
                 ],
                 on_true="continue", on_false="end", on_false_outcome="not_in_scope",
             ),
-            _step(
+            step(
                 "draft-offer", "template", field="offer",
                 template=f"Dear {NAME}, we would like to offer "
                 "{{ contact.company | default: 'you' }} a yearly price for {{ contact.city }}.",
             ),
-            _step(
+            step(
                 "approve-offer", "wait", prompt="Send this to {{ contact.name }}?\n\n"
                 "{{ values.offer }}", give_up_after="7d", on_timeout="fail",
                 **{"for": "approval"},
             ),
-            _step("offered", "outcome", outcome="offer_approved"),
+            step("offered", "outcome", outcome="offer_approved"),
         ]
     }  # fmt: skip
 
@@ -69,7 +69,7 @@ def enterprise_offer() -> dict[str, Any]:
 def engagement_score() -> dict[str, Any]:
     return {
         "steps": [
-            _step(
+            step(
                 "grade", "set",
                 fields=[
                     {"name": "doubled", "template": "{{ contact.score | times: 2 }}",
@@ -79,12 +79,12 @@ def engagement_score() -> dict[str, Any]:
                      "{% elsif contact.score >= 30 %}steady{% else %}quiet{% endif %}"},
                 ],
             ),
-            _step(
+            step(
                 "quiet-ones", "condition",
                 rows=[{"field": "values.label", "operator": "equals", "value": "quiet"}],
                 on_true="end", on_true_outcome="quiet", on_false="continue",
             ),
-            _step(
+            step(
                 "engaged", "outcome", outcome="{{ values.label }}",
                 metadata=[{"name": "score", "value": "{{ contact.score }}"}],
             ),

@@ -109,9 +109,13 @@ def _end(job: Job, ending: Ending) -> bool:
         return False
     events.emit(job.pk, ending.kind, ending.message, payload={"counts": job.counts()})
     if job.started_at:
-        from jobs import durations  # it reads jobs; settle only tells it
+        from jobs import usual  # it reads jobs; settle only tells it
 
-        learned = durations.learn(job.pk) if ending.status == JobStatus.COMPLETED else False
+        learned = (
+            usual.learn(job.pipeline_id, job.effort_level)
+            if job.pipeline_id and ending.status == JobStatus.COMPLETED
+            else None
+        )
         ms = (timezone.now() - now).total_seconds() * 1000
         words = "Counters closed, usage settled" + (", durations learned." if learned else ".")
         events.emit(

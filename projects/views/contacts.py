@@ -24,11 +24,13 @@ SAMPLE_FOR_ATTRIBUTES = 100
 class ContactListView(ProjectAccessMixin, TemplateView):
     template_name = "projects/contact_list.html"
 
-    def get_template_names(self) -> list[str]:
+    @property
+    def is_fragment(self) -> bool:
         htmx = getattr(self.request, "htmx", None)
-        if htmx and htmx.target == "contact-list":
-            return ["projects/_contact_table.html"]
-        return [self.template_name]
+        return bool(htmx and htmx.target == "contact-list")
+
+    def get_template_names(self) -> list[str]:
+        return ["projects/_contact_table.html" if self.is_fragment else self.template_name]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         filterset = ContactFilterSet(self.request.GET, project=self.project)
@@ -39,6 +41,7 @@ class ContactListView(ProjectAccessMixin, TemplateView):
         else:
             count, is_capped = self.project.contact_count, False
         tags = list(self.project.tags.all()[:500])
+        saved_filters = list(self.project.saved_filters.all()[:50])
         return super().get_context_data(
             filterset=filterset,
             page=page_of(contacts.prefetch_related("tags"), self.request.GET),
@@ -48,7 +51,9 @@ class ContactListView(ProjectAccessMixin, TemplateView):
             filters_on=describe_filters(filterset, querystring),
             tags=tags,
             chosen_tags=set(QueryDict(querystring).getlist("tag")),
-            saved_filters=list(self.project.saved_filters.all()[:50]),
+            saved_filters=saved_filters,
+            is_saved=querystring in {saved.querystring for saved in saved_filters},
+            is_fragment=self.is_fragment,
             attribute_names=attribute_names(self.project),
             **kwargs,
         )

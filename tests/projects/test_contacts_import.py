@@ -296,3 +296,15 @@ def test_lookups_use_the_partial_indexes(project):
     found = " ".join(query["sql"] for query in queries)
     assert 'NOT ("projects_contact"."external_id" = \'\')' in found
     assert 'NOT ("projects_contact"."phone" = \'\')' in found
+
+
+def test_command_exports_what_the_import_reads_unchanged(project, make_contacts, tmp_path, capsys):
+    make_contacts(3)
+    path = tmp_path / "out.csv"
+    call_command("export_contacts", project.slug, str(path))
+    call_command("import_contacts", project.slug, str(path))
+    assert "3 rows: 0 created, 0 updated, 3 unchanged" in capsys.readouterr().out
+    call_command("export_contacts", project.slug, "--filter", "q=c-2")
+    assert "c-2,Contact 2," in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no project"):
+        call_command("export_contacts", "nowhere")
