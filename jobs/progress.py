@@ -58,7 +58,7 @@ def speed_of(job: Job, now: datetime | None = None) -> Speed:
         return Speed(None, average, None)
     current = _speed_now(job, now) if enough else None
     to_do = job.remaining_count - job.waiting_count
-    rate = current or average
+    rate = average if current is None else current
     ends_at = now + timedelta(seconds=to_do / rate) if rate and to_do else None
     return Speed(current, average, ends_at)
 

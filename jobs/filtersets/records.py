@@ -17,11 +17,20 @@ OPEN_CHOICES = [("queued", "To do"), ("unprocessed", "Unprocessed")]
 PLACES = ["reached", "passed", "failed", "waiting", "uncertain", "skipped"]
 
 
+STATUS_SETS: dict[str, tuple[str, ...]] = {
+    "unprocessed": tuple(OPEN_RECORD_STATUSES),
+    "queued": (RecordStatus.PENDING, RecordStatus.RUNNING),
+}
+
+
+def branches_of(data: Any) -> list[Q]:
+    """A set of statuses as one branch each, so that a page is read by the statuses' index."""
+    return [Q(status=status) for status in STATUS_SETS.get(data.get("status", ""), ())]
+
+
 def filter_status(queryset: QuerySet[Record], _name: str, value: str) -> QuerySet[Record]:
-    if value == "unprocessed":
-        return queryset.filter(status__in=OPEN_RECORD_STATUSES)
-    if value == "queued":
-        return queryset.filter(status__in=[RecordStatus.PENDING, RecordStatus.RUNNING])
+    if value in STATUS_SETS:
+        return queryset.filter(status__in=STATUS_SETS[value])
     return queryset.filter(status=value)
 
 

@@ -40,32 +40,61 @@ def page_of(
     *,
     size: int = 50,
     prefix: str = "",
+    branches: Sequence[Q] = (),
 ) -> KeysetPage[T]:
-    """The page that `<prefix>after` or `<prefix>before` in the address names. One query."""
+    """The page that `<prefix>after` or `<prefix>before` in the address names. One query.
+
+    `branches` split the rows into disjoint parts, each with an index in this order (as one
+    status of several): a query each, merged, since `IN` alone would read the wrong index.
+    """
     after = _parse(queryset, order, params.get(f"{prefix}after", ""))
     before = _parse(queryset, order, params.get(f"{prefix}before", "")) if after is None else None
-    if before is not None:
-        backwards = [_flipped(name) for name in order]
-        found = list(queryset.filter(_beyond(backwards, before)).order_by(*backwards)[: size + 1])
-        rows = found[:size][::-1]
-        has_earlier, has_later = len(found) > size, True
-    else:
-        later = queryset.filter(_beyond(order, after)) if after is not None else queryset
-        found = list(later.order_by(*order)[: size + 1])
-        rows = found[:size]
-        has_earlier, has_later = after is not None, len(found) > size
-    if not rows:
+    direction = list(order) if before is None else [_flipped(name) for name in order]
+    beyond = after or before
+    rows = queryset.filter(_beyond(direction, beyond)) if beyond is not None else queryset
+    found = _first(rows, direction, size + 1, branches)
+    has_more, found = len(found) > size, found[:size]
+    if not found:
         return KeysetPage()
+    if before is not None:
+        found.reverse()
+    has_earlier = has_more if before is not None else after is not None
+    has_later = True if before is not None else has_more
     return KeysetPage(
-        rows=rows,
-        after=_cursor(rows[-1], order) if has_later else "",
-        before=_cursor(rows[0], order) if has_earlier else "",
+        rows=found,
+        after=_cursor(found[-1], order) if has_later else "",
+        before=_cursor(found[0], order) if has_earlier else "",
     )
 
 
-def capped_count(queryset: QuerySet[Any], *, cap: int = COUNT_CAP) -> int:
-    """How many rows there are, counting no further than one past the cap."""
-    return queryset.order_by()[: cap + 1].count()
+def capped_count(
+    queryset: QuerySet[Any],
+    order: Sequence[str] = (),
+    *,
+    cap: int = COUNT_CAP,
+    branches: Sequence[Q] = (),
+) -> int:
+    """How many rows there are, counting no further than one past the cap.
+
+    The order keeps the planner on the index the page is read by; without it, it may choose to
+    read the whole table for the first ten thousand.
+    """
+    total = 0
+    for branch in branches or (Q(),):
+        rows = queryset.filter(branch) if branch else queryset
+        total += rows.order_by(*order)[: cap + 1 - total].count()
+        if total > cap:
+            break
+    return total
+
+
+def _first(rows: QuerySet[T], order: Sequence[str], count: int, branches: Sequence[Q]) -> list[T]:
+    if not branches:
+        return list(rows.order_by(*order)[:count])
+    found = [row for branch in branches for row in rows.filter(branch).order_by(*order)[:count]]
+    for name in reversed(order):  # a stable sort, the last field first
+        found.sort(key=lambda row: getattr(row, name.lstrip("-")), reverse=name.startswith("-"))
+    return found[:count]
 
 
 def _flipped(name: str) -> str:

@@ -81,7 +81,7 @@ def per_second(rate: float | None) -> str:
     """Records a second for people: "320/s", "4.2/s", "18/min"."""
     if rate is None:
         return "not enough data yet"
-    if rate >= 10:
+    if rate >= 10 or rate == 0:
         return f"{rate:,.0f}/s"
     if rate >= 1:
         return f"{rate:.1f}/s"

@@ -32,7 +32,7 @@ class ApprovalListView(ProjectAccessMixin, TemplateView):
         queryset = of_run(queryset, self.request.GET.get("run", ""))
         return super().get_context_data(
             records=page_of(queryset.for_list(), ["-id"], self.request.GET, size=RECORDS_A_PAGE),
-            record_count=capped_count(queryset),
+            record_count=capped_count(queryset, ["-id"]),
             **kwargs,
         )
 

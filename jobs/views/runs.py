@@ -12,7 +12,7 @@ from django.views.generic import TemplateView
 
 from accounts.permissions import Right
 from jobs.execution import dispatch
-from jobs.filtersets.records import RunRecordFilterSet, runs_of
+from jobs.filtersets.records import RunRecordFilterSet, branches_of, runs_of
 from jobs.models import Job
 from jobs.progress import shares, speed_of, workers_up
 from jobs.querysets.keyset import capped_count, page_of
@@ -62,7 +62,10 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
     def _records(self, run: Job) -> dict[str, Any]:
         queryset = run.records.for_list().select_related(None)  # type: ignore[attr-defined]
         filterset = RunRecordFilterSet(self.request.GET, queryset=queryset)
-        records = page_of(filterset.qs, ["position"], self.request.GET, size=RECORDS_A_PAGE)
+        records = page_of(
+            filterset.qs, ["position"], self.request.GET, size=RECORDS_A_PAGE,
+            branches=branches_of(self.request.GET),
+        )  # fmt: skip
         steps = run.version.steps if run.version else []
         return {
             "records": records,
@@ -91,7 +94,7 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             known["unprocessed"] = run.remaining_count
             if asked["status"] in known:
                 return known[asked["status"]]
-        return capped_count(filterset.qs)
+        return capped_count(filterset.qs, ["position"])
 
 
 def funnel(run: Job, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

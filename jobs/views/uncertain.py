@@ -37,7 +37,7 @@ class UncertainListView(ProjectAccessMixin, TemplateView):
         return super().get_context_data(
             page=page,
             items=[(record, self._stopped(record)) for record in page],
-            record_count=capped_count(queryset),
+            record_count=capped_count(queryset, ["-id"]),
             **kwargs,
         )
 

@@ -1,9 +1,10 @@
 """Keyset pages and the funnel's questions, on whichever database the suite runs on."""
 
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.models import Job, Record
-from jobs.querysets.keyset import page_of
+from jobs.querysets.keyset import capped_count, page_of
 
 
 def make_run(project, count=0, **fields):
@@ -42,6 +43,21 @@ def test_pages_by_two_columns_hold_rows_of_the_same_time(project):
     first = page_of(job.records.all(), order, {}, size=3)
     second = page_of(job.records.all(), order, {"after": first.after}, size=3)
     assert [r.position for r in (*first, *second)] == [5, 4, 3, 2, 1]
+
+
+def test_branches_are_merged_in_order_both_ways(project):
+    job = make_run(project, 9)
+    job.records.filter(position__in=[2, 3, 7]).update(status="waiting")
+    job.records.filter(position__in=[4, 9]).update(status="completed")
+    open_ones = [Q(status="pending"), Q(status="waiting")]
+    rows = job.records.filter(status__in=["pending", "waiting"])
+    first = page_of(rows, ["position"], {}, size=4, branches=open_ones)
+    second = page_of(rows, ["position"], {"after": first.after}, size=4, branches=open_ones)
+    back = page_of(rows, ["position"], {"before": second.before}, size=4, branches=open_ones)
+    assert [r.position for r in first] == [r.position for r in back] == [1, 2, 3, 5]
+    assert [r.position for r in second] == [6, 7, 8]
+    assert capped_count(rows, ["position"], branches=open_ones) == 7
+    assert capped_count(rows, ["position"], branches=open_ones, cap=5) == 6
 
 
 def test_a_mangled_cursor_is_the_first_page(project):

@@ -277,21 +277,6 @@ def test_a_project_is_paused_and_resumed(as_user, operator, project, make_run):
     assert project.paused_at is None
 
 
-READ = ["runs", "records", "records_export", "failures", "uncertain", "approvals"]
-WRITE = ["start_run", "start_run_forecast", "retry_cause"]
-
-
-@pytest.mark.parametrize("name", [*READ, *WRITE])
-def test_outsiders_get_404_and_low_roles_403(as_user, outsider, viewer, operator, project, name):
-    """X1, X3"""
-    url = reverse(f"jobs:{name}", args=[project.slug])
-    assert as_user(outsider).get(url).status_code == 404
-    assert as_user(viewer).get(url).status_code == (200 if name in READ else 403)
-    if name in ("approvals", "retry_cause", "start_run", "start_run_forecast"):
-        assert as_user(outsider).post(url).status_code == 404
-        assert as_user(viewer).post(url).status_code == 403
-
-
 @pytest.mark.parametrize("name", ["record", "record_action", "runs", "run_action"])
 def test_rows_of_other_teams_and_projects_are_not_found(
     as_user, outsider, viewer, operator, project, make_run, name

@@ -26,6 +26,15 @@ function show() {
   button.setAttribute("aria-label", changed.size ? `Refresh, ${changed.size} new` : "Refresh");
 }
 
+function take(job) {
+  if (!job || (job.kind && job.kind !== "spinner")) return;
+  const here = [button.dataset.project, button.dataset.projectId];
+  if (!here.includes(String(job.project_id ?? job.project))) return;
+  if (isKnown(job.id, job.version)) return;
+  changed.add(job.id);
+  show();
+}
+
 function keep(root) {
   const open = [...root.querySelectorAll("details[data-keep-open][open]")].map((d) => d.id);
   const scrolls = [...root.querySelectorAll("[data-keep-scroll]")].map((e) => [e.id, e.scrollTop]);
@@ -64,11 +73,7 @@ if (button && badge) {
     event.preventDefault();
     refresh();
   });
-  document.addEventListener("spindle:job", ({ detail }) => {
-    const here = [button.dataset.project, button.dataset.projectId];
-    if (!detail || !here.includes(String(detail.project))) return;
-    if (isKnown(detail.id, detail.version)) return;
-    changed.add(detail.id);
-    show();
-  });
+  document.addEventListener("spindle:job", ({ detail }) => take(detail));
+  // After a reconnect what was missed stands in the snapshot.
+  document.addEventListener("spindle:snapshot", ({ detail }) => detail?.jobs?.forEach(take));
 }
