@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from config import broker, stopping, tether
+from config import broker, tether
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 broker.register()
@@ -23,8 +23,3 @@ def keep_django_logging(**kwargs: Any) -> None:
 @signals.worker_process_init.connect
 def die_with_worker(**kwargs: Any) -> None:
     tether.die_with(os.getppid())
-
-
-@signals.worker_shutting_down.connect
-def say_stopping(**kwargs: Any) -> None:
-    stopping.request()

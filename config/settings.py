@@ -261,4 +261,18 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line a poke, every few seconds, hides what is worth reading.
+        name: {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"}
+        for name in (
+            "celery.app.trace",
+            "celery.worker.strategy",
+            "celery.beat",
+            "daphne",
+            "celery.worker.consumer.connection",
+            "kombu",
+            "asyncio",
+            "aiohttp.access",
+        )
+    },
 }

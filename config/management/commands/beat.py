@@ -12,5 +12,8 @@ class Command(ChildCommand):
     def serve(self, **options: Any) -> None:
         # The plain scheduler keeps no file: nothing here needs to know of an earlier life.
         app.start(
-            ["beat", "--scheduler", "celery.beat:Scheduler", "--pidfile", "", "--loglevel", "INFO"]
-        )
+            [
+                "--quiet", "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile", "",
+                "--loglevel", "INFO",
+            ]
+        )  # fmt: skip

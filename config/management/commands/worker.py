@@ -2,8 +2,10 @@
 
 import os
 import socket
+import warnings
 from typing import Any
 
+from celery.platforms import SecurityWarning
 from django.core.management.base import CommandParser
 
 from config.celery import app
@@ -18,9 +20,12 @@ class Command(ChildCommand):
         parser.add_argument("--name", default="", help="shown in the log and among the workers")
 
     def serve(self, **options: Any) -> None:
+        # It speaks of pickled messages; only JSON is taken here (CELERY_ACCEPT_CONTENT).
+        warnings.filterwarnings("ignore", category=SecurityWarning)
         name = options["name"] or f"worker-{os.getpid()}"
         app.worker_main(
             [
+                "--quiet",
                 "worker",
                 "--hostname", f"{name}@{socket.gethostname()}",
                 "--concurrency", "1",
