@@ -1,5 +1,6 @@
 """What jobs can be filtered by, on the Jobs page, in exports, bulk actions and over the API."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from jobs.models import Job
 from jobs.models.jobs import JobKind
 from jobs.querysets.jobs import JobQuerySet
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
+from projects.models import Project
 
 STATUS_CHOICES = [*JobStatus.choices, ("active", "Active")]
 # Long texts cannot match a key and would only cost the database time.
@@ -36,7 +38,7 @@ class JobFilterSet(filters.FilterSet):
     workflow = filters.CharFilter(field_name="workflow_slug", label="Workflow")
     agent = filters.CharFilter(field_name="agent_name", label="Agent")
     effort = filters.ChoiceFilter(field_name="effort_level", choices=Effort.choices, label="Effort")
-    project = filters.CharFilter(field_name="project__slug", label="Project")
+    project = filters.CharFilter(method="filter_project", label="Project")
     kind = filters.ChoiceFilter(choices=JobKind.choices, label="Kind")
     bulk = filters.NumberFilter(
         field_name="bulk_items__bulk_action_id", label="Bulk action", min_value=1
@@ -62,6 +64,20 @@ class JobFilterSet(filters.FilterSet):
     class Meta:
         model = Job
         fields: list[str] = []
+
+    def apply(self, queryset: QuerySet[Job], *, without: Collection[str] = ()) -> QuerySet[Job]:
+        """Filter another queryset alike. Making a filterset costs a millisecond; this does not."""
+        if not self.form.is_valid():
+            return queryset
+        for name, value in self.form.cleaned_data.items():
+            if name not in without:
+                queryset = self.filters[name].filter(queryset, value)
+        return queryset
+
+    def filter_project(self, queryset: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
+        """By the project's id, so that its own index is used."""
+        project = Project.objects.filter(slug=value).values_list("pk", flat=True).first()
+        return queryset.filter(project_id=project or 0)
 
     def filter_ticket(self, queryset: JobQuerySet, _name: str, value: str) -> QuerySet[Job]:
         return queryset.with_ticket(value)

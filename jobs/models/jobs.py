@@ -132,14 +132,18 @@ class Job(models.Model):
             models.Index(fields=["team", "status", "-id"], name="job_team_status"),
             models.Index(fields=["team", "workflow_slug", "-id"], name="job_team_workflow"),
             models.Index(fields=["team", "agent_name", "-id"], name="job_team_agent"),
-            models.Index(fields=["team", "ticket_key", "-id"], name="job_team_ticket"),
-            # Prefixes in any collation (on PostgreSQL); the number alone: "329" finds SCRUM-329.
+            # A tab of one workflow or agent, and its count, without reading the other statuses.
             models.Index(
-                fields=["team", "ticket_key"],
-                opclasses=["int8_ops", "varchar_pattern_ops"],
-                condition=~Q(ticket_key=""),
+                fields=["team", "workflow_slug", "status", "-id"], name="job_workflow_status"
+            ),
+            models.Index(fields=["team", "agent_name", "status", "-id"], name="job_agent_status"),
+            # By prefix in any collation (PostgreSQL); "=" is served as well.
+            models.Index(
+                fields=["team", "ticket_key", "-id"],
+                opclasses=["int8_ops", "varchar_pattern_ops", "int8_ops"],
                 name="job_ticket_prefix",
             ),
+            # The number alone: "329" finds SCRUM-329.
             models.Index(
                 F("team"), TICKET_NUMBER, condition=~Q(ticket_key=""), name="job_ticket_number"
             ),

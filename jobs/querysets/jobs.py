@@ -38,17 +38,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.active().filter(status=JobStatus.RUNNING)
 
     def with_ticket(self, text: str) -> Self:
-        """Ticket keys that begin with the text, or whose number is the text."""
+        """Tickets whose key begins with the text; of digits alone, whose number they are.
+
+        An OR of the two would make the planner read the whole table.
+        """
         text = text.strip()
-        keys = {text, text.upper()}
-        condition = Q()
-        for key in sorted(keys):
-            condition |= Q(ticket_key__startswith=key)
         if text.isdigit():
             return self.annotate(ticket_number=TICKET_NUMBER).filter(
-                condition | Q(ticket_number=text), ~Q(ticket_key="")
+                ~Q(ticket_key=""), ticket_number=text
             )
-        return self.filter(condition)
+        keys = Q(ticket_key__startswith=text)
+        if text != text.upper():
+            keys |= Q(ticket_key__startswith=text.upper())
+        return self.filter(keys)
 
     def exactly(self, text: str) -> Self:
         """Jobs whose ticket key or full id the text is: `SCRUM-329`, `3117`, `#3117`."""

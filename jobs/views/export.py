@@ -1,15 +1,14 @@
 """Exactly the filtered jobs as a CSV file, streamed."""
 
 import csv
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views import View
 
+from config.streaming import streamed_csv
 from jobs.models import Job
 from jobs.views.list import JobSelectionMixin
 from projects.contacts.cells import escape
@@ -33,13 +32,8 @@ class JobExportView(JobSelectionMixin, View):
     """Walks the list by key, a thousand rows at a time; no row is held longer than its chunk."""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        # Under ASGI an ordinary iterator would be read to its end before the first byte leaves.
-        body: Any = self._lines()
-        if isinstance(request, ASGIRequest):
-            body = _in_threads(body)
-        response = StreamingHttpResponse(body, content_type="text/csv; charset=utf-8")
         name = f"jobs-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        response = streamed_csv(request, self._lines(), file_name=name)
         response["Cache-Control"] = "no-store"
         return response
 
@@ -50,7 +44,7 @@ class JobExportView(JobSelectionMixin, View):
         zone = timezone.get_current_timezone()
         cursors: dict[int, int | None] = dict.fromkeys(self.team_ids)
         for team in self.team_ids:
-            jobs = self.filterset(self.request.GET, Job.objects.filter(team_id=team)).qs
+            jobs = self.filterset.apply(Job.objects.filter(team_id=team))
             jobs = jobs.select_related("project").defer("input", "output", "steps", "selection")
             while True:
                 below = cursors[team]
@@ -77,9 +71,3 @@ def _cells(job: Job, zone: Any) -> list[Any]:
         "" if seconds is None else f"{seconds:.3f}", escape(job.created_by_name), job.source,
         escape(job.error[:1_000]),
     ]  # fmt: skip
-
-
-async def _in_threads(lines: Iterator[str]) -> AsyncIterator[str]:
-    end = object()
-    while (part := await sync_to_async(next)(lines, end)) is not end:
-        yield str(part)

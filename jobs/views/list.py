@@ -1,5 +1,6 @@
 """The Jobs page: all jobs of all the user's teams."""
 
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,13 +37,15 @@ OPTIONS_FOR_SECONDS = 15
 class JobSelectionMixin(TeamsScopeMixin):
     """The jobs that the address names: scope, filters, exact matches."""
 
-    def filterset(self, params: QueryDict, jobs: QuerySet[Job] | None = None) -> JobFilterSet:
-        return JobFilterSet(params, queryset=self.jobs if jobs is None else jobs)
+    @cached_property
+    def filterset(self) -> JobFilterSet:
+        return JobFilterSet(self.request.GET, queryset=Job.objects.none())
 
-    def filtered(self, params: QueryDict) -> list[QuerySet[Job]]:
+    def filtered(self, **lookups: Any) -> list[QuerySet[Job]]:
         """One queryset a team: each reads its team's index in order, whatever the others hold."""
         return [
-            self.filterset(params, Job.objects.filter(team_id=team)).qs for team in self.team_ids
+            self.filterset.apply(Job.objects.filter(team_id=team, **lookups))
+            for team in self.team_ids
         ]
 
 
@@ -79,7 +82,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
     def _page(self, params: QueryDict, exact: list[Job]) -> KeysetPage[Job]:
         hidden = [job.pk for job in exact]
         pages = []
-        for queryset in self.filtered(params):
+        for queryset in self.filtered():
             shown = queryset.exclude(pk__in=hidden) if hidden else queryset
             pages.append(page_of(shown.for_list(), ["-id"], params, size=PAGE_SIZE))
         return merged(pages, params)
@@ -87,7 +90,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
     def _around(  # type: ignore[no-untyped-def]
         self, params: QueryDict, page: KeysetPage[Job], exact: list[Job], now
     ) -> dict[str, Any]:
-        filterset = self.filterset(params)
+        filterset = self.filterset
         on = filterset.active()
         status = params.get("status", "")
         return {
@@ -97,7 +100,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
                 {
                     "label": label, "is_current": status == value,
                     "url": kept(params, drop=(*CURSORS, "status"), status=value),
-                    "running": self._running(params) if value == "running" else 0,
+                    "running": self._running() if value == "running" else 0,
                 }
                 for value, label in TABS
             ],
@@ -119,17 +122,20 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             "newest_id": max([job.pk for job in [*page.rows, *exact]], default=0),
         }  # fmt: skip
 
-    def _running(self, params: QueryDict) -> int:
+    def _running(self) -> int:
         """Obeys the other filters (J11); the index of active jobs keeps it small."""
-        others = params.copy()
-        others["status"] = JobStatus.RUNNING
-        return sum(capped_count(queryset) for queryset in self.filtered(others))
+        return sum(
+            capped_count(
+                self.filterset.apply(Job.objects.filter(team_id=team).running(), without={"status"})
+            )
+            for team in self.team_ids
+        )
 
     def _count(self, params: QueryDict) -> int:
         key = f"jobs-beyond-cap:{self.team_ids}:{kept(params, drop=CURSORS)}"
         if known := cache.get(key):
             return int(known)
-        count = sum(capped_count(queryset) for queryset in self.filtered(params))
+        count = sum(capped_count(queryset) for queryset in self.filtered())
         if count > COUNT_CAP:
             cache.set(key, count, CAPPED_FOR_SECONDS)
         return count
@@ -163,18 +169,15 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         return super().get_context_data(
             rows=rows_of(jobs, self.roles),
             carry=carried(params),
-            new_count=self._newer(params, int(newest)) if newest.isdecimal() else 0,
+            new_count=self._newer(int(newest)) if newest.isdecimal() else 0,
             new_cap=NEW_CAP,
             query=kept(params, drop=(*CURSORS, "rows", "newest")),
             can_operate=bool(self.teams_with(Right.OPERATE)),
             **kwargs,
         )
 
-    def _newer(self, params: QueryDict, newest: int) -> int:
-        return sum(
-            capped_count(queryset.filter(pk__gt=newest), cap=NEW_CAP)
-            for queryset in self.filtered(params)
-        )
+    def _newer(self, newest: int) -> int:
+        return sum(capped_count(queryset, cap=NEW_CAP) for queryset in self.filtered(pk__gt=newest))
 
 
 def merged(pages: list[KeysetPage[Job]], params: QueryDict) -> KeysetPage[Job]:
