@@ -9,10 +9,14 @@ slow moment of the machine hits every page alike; then eight clients at once aga
 """
 
 import argparse
+import http.client
 import json
 import os
+import socket
 import statistics
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +97,13 @@ LEAN = engines["django"].from_string(
     "{{ job.agent_name }}</td><td>{{ job.status }}</td><td>{{ job.created_at }}</td></tr>"
     "{% endfor %}</table>"
 )
+# The same rows inside the portal's own shell: what any page of the portal costs at least.
+LEAN_IN_SHELL = engines["django"].from_string(
+    "{% extends 'base.html' %}{% block content %}<table>{% for job in jobs %}<tr><td><a href='"
+    "/portal/jobs/{{ job.id }}'>{{ job.workflow_slug }}</a></td><td>{{ job.ticket_key }}</td><td>"
+    "{{ job.agent_name }}</td><td>{{ job.status }}</td><td>{{ job.created_at }}</td></tr>"
+    "{% endfor %}</table>{% endblock %}"
+)
 BARE_COLUMNS = ("id", "workflow_slug", "ticket_key", "agent_name", "status", "created_at")
 
 
@@ -101,7 +112,8 @@ def lean_page(request: HttpRequest) -> HttpResponse:
     """The leanest honest 50-row page: signed in, scoped to one team, plain values, no shell."""
     team = Membership.objects.values_list("team_id", flat=True).get(user_id=request.user.pk)
     jobs = Job.objects.filter(team_id=team).order_by("-id").values(*BARE_COLUMNS)[:50]
-    return HttpResponse(LEAN.render({"jobs": jobs}, request))
+    template = LEAN_IN_SHELL if "shell" in request.GET else LEAN
+    return HttpResponse(template.render({"jobs": jobs}, request))
 
 
 class StockAdmin(admin.ModelAdmin):
@@ -194,6 +206,7 @@ def pages() -> dict[str, str]:
     ticket = jobs.exclude(ticket_key="").values_list("ticket_key", flat=True)[1_000]
     return {
         "lean page": "/bench/lean",
+        "lean page in the shell": "/bench/lean?shell",
         "list, first page": "/portal/jobs",
         "list, 500,000 rows deep": f"/portal/jobs?after={deep}",
         "tab Running": "/portal/jobs?status=running",
@@ -294,18 +307,62 @@ def bare_sql(rounds: int) -> dict[str, float]:
     return found
 
 
-def eight_clients(seconds: float) -> dict[str, float]:
-    """Eight clients, one connection each, against a served portal (daphne) on this machine."""
-    from bench.http_clients import hammer, serve
-
-    cookie = Client()
-    cookie.force_login(User.objects.get(email=EMAIL))
-    session = cookie.cookies["sessionid"].value
-    with serve("bench.jobs_pages_asgi:application") as url:
+def eight_clients(seconds: float) -> dict[str, dict[str, float]]:
+    """Eight clients at once, a connection each, against daphne with the same addresses."""
+    client = Client()
+    client.force_login(User.objects.get(email=EMAIL))
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v0"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SPINDLE_ALLOWED_HOSTS": "*"}
+    server = subprocess.Popen([*command, "bench.jobs_pages_asgi:application"], env=env, cwd=ROOT)
+    try:
+        _wait_for(port)
         return {
-            name: hammer(f"{url}{address}", session=session, clients=8, seconds=seconds)
+            name: _hammer(port, address, cookie, seconds)
             for name, address in {"list": "/portal/jobs", "lean": "/bench/lean"}.items()
         }
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit("the server did not come up")
+
+
+def _hammer(port: int, address: str, cookie: str, seconds: float) -> dict[str, float]:
+    taken: list[float] = []
+
+    def one() -> None:
+        link = http.client.HTTPConnection("127.0.0.1", port)
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            link.request("GET", address, headers={"Cookie": cookie})
+            response = link.getresponse()
+            response.read()
+            if response.status != 200:
+                raise SystemExit(f"{address} answers {response.status}")
+            taken.append((time.perf_counter() - began) * 1000)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "pages_per_second": round(len(taken) / seconds, 1),
+        "p50_ms": round(statistics.median(taken), 1),
+        "p95_ms": round(statistics.quantiles(taken, n=20)[18], 1),
+    }
 
 
 def main() -> None:
@@ -323,6 +380,7 @@ def main() -> None:
             return
         figures = measure(options.rounds)
         sql = bare_sql(options.rounds)
+        clients = eight_clients(options.clients_seconds)
     lean = figures["lean page"]["p50_ms"]
     stock = figures["stock admin, page 1"]["p50_ms"]
     for name, row in figures.items():
@@ -333,6 +391,8 @@ def main() -> None:
         )
     for name, ms in sql.items():
         print(f"SQL {name:24} p50 {ms:8.2f} ms")
+    for name, row in clients.items():
+        print(f"8 clients, {name}: {row}")
     if options.json:
         options.json.write_text(json.dumps({"pages": figures, "sql": sql}, indent=1))
 
