@@ -40,12 +40,16 @@ class JobQuerySet(models.QuerySet["Job"]):
     def with_ticket(self, text: str) -> Self:
         """Tickets whose key begins with the text; of digits alone, whose number they are.
 
-        An OR of the two would make the planner read the whole table.
+        Numbers are looked up first, without an order: PostgreSQL takes 0.5 % of the table for an
+        expression's share, and would rather read every job from the newest back (2 s) than sort.
         """
         text = text.strip()
         if text.isdigit():
-            return self.annotate(ticket_number=TICKET_NUMBER).filter(
+            of_number = self.annotate(ticket_number=TICKET_NUMBER).filter(
                 ~Q(ticket_key=""), ticket_number=text
+            )
+            return self.filter(
+                pk__in=list(of_number.order_by().values_list("pk", flat=True)[:1_000])
             )
         keys = Q(ticket_key__startswith=text)
         if text != text.upper():

@@ -135,7 +135,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         key = f"jobs-beyond-cap:{self.team_ids}:{kept(params, drop=CURSORS)}"
         if known := cache.get(key):
             return int(known)
-        count = sum(capped_count(queryset) for queryset in self.filtered())
+        count = sum(capped_count(queryset, ["-id"]) for queryset in self.filtered())
         if count > COUNT_CAP:
             cache.set(key, count, CAPPED_FOR_SECONDS)
         return count

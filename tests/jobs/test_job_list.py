@@ -233,7 +233,7 @@ def test_updates_hold_only_the_asked_rows_and_the_number_of_new_ones(
 def test_counts_stop_at_the_cap(as_user, viewer, make_job, monkeypatch):
     """J11"""
     monkeypatch.setattr(job_list, "COUNT_CAP", 3)
-    monkeypatch.setattr(keyset.capped_count, "__kwdefaults__", {"cap": 3})
+    monkeypatch.setitem(keyset.capped_count.__kwdefaults__, "cap", 3)
     for _ in range(5):
         make_job()
     assert "3+ jobs" in page(as_user(viewer))
