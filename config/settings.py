@@ -251,8 +251,21 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_RATES": {"api": "600/min"},  # a token or person, in each web process
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Spindle API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Spindle API",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.statuses.JobStatus",
+        "RecordStatus": "jobs.statuses.RecordStatus",
+        "JobKind": "jobs.models.jobs.JobKind",
+        "PipelineKind": "projects.models.PipelineKind",
+        "Effort": "jobs.statuses.Effort",
+    },
+}
 
 LOG_LEVEL = env.choice("SPINDLE_LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 LOGGING = {

@@ -10,6 +10,7 @@ project_pages = [*projects.urls.urlpatterns, *jobs.project_urls.urlpatterns]
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("api/", include("jobs.api.urls")),
     path("", include("accounts.urls")),
     path("", include((project_pages, "projects"))),
     path("", include("jobs.urls")),

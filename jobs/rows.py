@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.permissions import Right, allows
 from jobs import usual
 from jobs.models import Job
-from jobs.models.jobs import JobKind
+from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
@@ -85,7 +85,7 @@ def action_for(job: Job, *, may_operate: bool, is_resent: bool) -> str:
         return ""
     if job.status in ACTIVE_JOB_STATUSES:
         return "" if job.cancel_requested_at else "cancel"
-    if job.status in RESENDABLE:
+    if job.status in RESENDABLE and job.kind not in REPORTED_KINDS:
         return "resended" if is_resent else "resend"
     return ""
 

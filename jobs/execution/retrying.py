@@ -13,6 +13,7 @@ from jobs.execution import bulk, counting, hints
 from jobs.execution.errors import Refused
 from jobs.execution.launching import launch, published_version
 from jobs.models import Batch, Job, Record
+from jobs.models.jobs import REPORTED_KINDS
 from jobs.statuses import JobStatus, RecordStatus
 
 RESENDABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
@@ -29,6 +30,8 @@ def resend(job: Job, actor: Actor, *, effort: str | None = None) -> tuple[Job, b
         return earlier, False
     if job.status not in RESENDABLE:
         raise Refused("Only a failed or cancelled job can be resent.", code="NOT_FAILED")
+    if job.kind in REPORTED_KINDS:
+        raise Refused("Another program does this work: start it again there.", code="NOT_FAILED")
     if job.pipeline is None:
         raise Refused("What this job ran has been deleted.", code="NOT_PUBLISHED")
     version = published_version(job.pipeline)

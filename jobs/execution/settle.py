@@ -10,7 +10,7 @@ from jobs import events
 from jobs.events import EventKind
 from jobs.execution import counting
 from jobs.models import Batch, Job, Record
-from jobs.models.jobs import JobKind
+from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import (
     ACTIVE_JOB_STATUSES,
     OPEN_RECORD_STATUSES,
@@ -43,6 +43,8 @@ def settle(job_id: int) -> bool:
         if not locked or Batch.objects.filter(job_id=job_id, status__in=OPEN_BATCHES).exists():
             return False
         job = Job.objects.get(pk=job_id)
+        if job.kind in REPORTED_KINDS:
+            return _settle_reported(job)
         if job.cancel_requested_at or job.stop_error:
             cancel_open_records(job)
             job.refresh_from_db()
@@ -52,6 +54,14 @@ def settle(job_id: int) -> bool:
             _wait(job)
             return False
         return _end(job, _ending(job))
+
+
+def _settle_reported(job: Job) -> bool:
+    """Whoever does the work ends it, unless it had not begun or people cut it off."""
+    if not job.cancel_requested_at or (job.started_at and not job.force_stopped_at):
+        return False
+    Job.objects.filter(pk=job.pk).update(cancelled_count=F("cancelled_count") + job.remaining_count)
+    return _end(job, _ending(job))
 
 
 def _wait(job: Job) -> None:

@@ -57,6 +57,7 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
         row[f"{name}_count"] for name in ("done", "failed", "skipped", "cancelled", "uncertain")
     )
     is_active = row["status"] in ACTIVE_JOB_STATUSES
+    short_id = row["workflow_execution_id"].hex[:8] if row["job_type__is_coding_task"] else ""
     facts = {
         "id": row["id"],
         "v": version_of(row["event_count"], finished),
@@ -67,8 +68,8 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
         "kind": row["kind"],
         "status": row["status"],
         "cancelling": is_active and row["cancel_requested_at"] is not None,
-        "label": row["label"],
-        "short_id": row["workflow_execution_id"].hex[:8] if row["job_type__is_coding_task"] else "",
+        "label": _label(row["label"], short_id),
+        "short_id": short_id,
         "agent": row["job_type__agent_label"] or row["agent_name"],
         "ticket": row["ticket_key"],
         "created": _ms(row["created_at"]),
@@ -87,6 +88,13 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
     facts["action_key"] = action_key(facts)
     facts["action_label"] = action_label(facts)
     return facts
+
+
+def _label(label: str, short_id: str) -> str:
+    """Without the short id, which has a place of its own."""
+    return (
+        label.replace("#{short_id}", "").replace(f"#{short_id}", "").strip() if short_id else label
+    )
 
 
 def _failure(row: dict[str, Any]) -> dict[str, str]:

@@ -48,7 +48,16 @@ def now_ms() -> int:
 class Subscriber:
     """One socket as the hub sees it: a bounded queue, and what its rights hang on."""
 
-    def __init__(self, *, user_id: int, session_key: str, password: str, team_ids: frozenset[int]):
+    def __init__(
+        self,
+        *,
+        user_id: int,
+        session_key: str,
+        password: str,
+        team_ids: frozenset[int],
+        token_id: int | None = None,
+    ):
+        self.token_id = token_id  # a program's: then the token alone counts
         self.user_id = user_id
         self.session_key = session_key
         self.password = password

@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts.models import Membership, User
+from accounts.models import ApiToken, Membership, User
 
 if TYPE_CHECKING:
     from jobs.live.hub import Subscriber
@@ -60,8 +60,24 @@ TEAMS_CHANGED = 4403  # still somebody's, with other teams: the page connects ag
 
 @database_sync_to_async
 def lost(subscribers: "Iterable[Subscriber]") -> "list[tuple[Subscriber, int]]":
-    """Sockets whose rights changed, each with the code to close it with. Three queries for all."""
-    subscribers = list(subscribers)
+    """Those whose rights changed, each with the code to end it with. Three queries for all, and
+    one for programs."""
+    programs = {s for s in subscribers if s.token_id is not None}
+    people = [s for s in subscribers if s not in programs]
+    found = _lost_programs(programs) if programs else []
+    return [*found, *_lost_people(people)] if people else found
+
+
+def _lost_programs(subscribers: "set[Subscriber]") -> "list[tuple[Subscriber, int]]":
+    usable = set(
+        ApiToken.objects.usable()
+        .filter(pk__in={s.token_id for s in subscribers})
+        .values_list("pk", flat=True)
+    )
+    return [(s, SIGNED_OUT) for s in subscribers if s.token_id not in usable]
+
+
+def _lost_people(subscribers: "list[Subscriber]") -> "list[tuple[Subscriber, int]]":
     user_ids = {s.user_id for s in subscribers}
     passwords = dict(
         User.objects.filter(pk__in=user_ids, is_active=True).values_list("pk", "password")

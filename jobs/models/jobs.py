@@ -25,6 +25,10 @@ class JobKind(models.TextChoices):
     TASK = "task", "Tracked task"  # a Celery task of the team's own
 
 
+# Others do the work and say how it goes (jobs/reporting.py).
+REPORTED_KINDS = (JobKind.BUILD, JobKind.RUN, JobKind.TASK)
+
+
 class Job(models.Model):
     """Totals close at every moment:
 
