@@ -1,7 +1,7 @@
 from django.urls import URLPattern, path
 
 from jobs import portal_urls
-from jobs.views import approvals, comparison, journey, records, runs, start_run, uncertain
+from jobs.views import approvals, callback, comparison, journey, records, runs, start_run, uncertain
 
 app_name = "jobs"
 
@@ -34,6 +34,8 @@ urlpatterns: list[URLPattern] = [
         journey.ContactRecordsView.as_view(),
         name="contact_records",
     ),
+    # --- answers from outside
+    path("callbacks/<str:token>", callback.CallbackView.as_view(), name="callback"),
     # --- a run beside another
     path("portal/jobs/<int:pk>/comparison", comparison.ComparisonView.as_view(), name="comparison"),
 ]

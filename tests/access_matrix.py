@@ -36,6 +36,7 @@ MATRIX: dict[str, tuple[str | None, str | None]] = {
     "jobs:bulk_abort": ("signed-in", "signed-in"),
     "jobs:bulk_action": ("signed-in", None),
     "jobs:bulk_actions": ("signed-in", None),
+    "jobs:callback": ("open", "open"),
     "jobs:cancel": ("operator", "operator"),
     "jobs:comparison": ("viewer", None),
     "jobs:contact_records": ("viewer", None),

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
@@ -39,7 +41,7 @@ class Listener:
 
 
 async def run_stream(request: HttpRequest) -> HttpResponseBase:
-    found = await database_sync_to_async(_listener)(request)
+    found = await sync_to_async(_listener_at_once)(request)
     if not isinstance(found, Listener):
         return JsonResponse({"code": found[1], "detail": found[2]}, status=found[0])
     since = _since(request.headers.get("Last-Event-ID", ""))
@@ -50,8 +52,16 @@ async def run_stream(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+def _listener_at_once(request: HttpRequest) -> Listener | tuple[int, str, str]:
+    """The stream may last for days: it must not keep the request's connection as long."""
+    try:
+        return _listener(request)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
 def _listener(request: HttpRequest) -> Listener | tuple[int, str, str]:
-    """Who listens, with a connection of no longer than this call."""
     word, _, text = request.headers.get("Authorization", "").partition(" ")
     if word.lower() == "bearer":
         token = ApiToken.find(text.strip())
