@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from accounts.templatetags.spindle import duration
 from jobs.failures import CATALOGUE, Failure
+from jobs.live.facts import version_of
 from jobs.models import Job, Record
 from jobs.progress import shares
 from jobs.statuses import RecordStatus
@@ -54,6 +55,12 @@ def _widths(counts: list[int], total: int) -> list[float]:
         widest = widths.index(max(widths))
         widths[widest] -= surplus
     return widths
+
+
+@register.simple_tag
+def job_version(job: Job) -> int:
+    """What a push has to exceed to be news (jobs/live/facts.py)."""
+    return version_of(job.event_count, job.finished_count)
 
 
 @register.simple_tag

@@ -15,9 +15,21 @@ function address() {
   return path + current.search;
 }
 
-function isKnown(id, version) {
-  const row = panes()?.querySelector(`#runs [data-job-id="${CSS.escape(String(id))}"]`);
-  return row !== null && Number(row.dataset.version) >= version;
+const rows = () => [...(panes()?.querySelectorAll("#runs [data-job-id]") ?? [])];
+
+const rowOf = (job) => rows().find((row) => row.dataset.jobId === String(job.id));
+
+/** Newer than its row, or without one. */
+function isNews(job) {
+  const row = rowOf(job);
+  return !row || Number(row.dataset.version) < job.v;
+}
+
+/** A snapshot also holds old jobs that stand on other pages: only what follows the first row. */
+function isNewsOfSnapshot(job) {
+  if (rowOf(job)) return isNews(job);
+  const newest = Math.max(0, ...rows().map((row) => Number(row.dataset.jobId)));
+  return job.id > newest && !new URL(location.href).searchParams.has("runs_after");
 }
 
 function show() {
@@ -26,11 +38,9 @@ function show() {
   button.setAttribute("aria-label", changed.size ? `Refresh, ${changed.size} new` : "Refresh");
 }
 
-function take(job) {
-  if (!job || (job.kind && job.kind !== "spinner")) return;
-  const here = [button.dataset.project, button.dataset.projectId];
-  if (!here.includes(String(job.project_id ?? job.project))) return;
-  if (isKnown(job.id, job.version)) return;
+function take(job, isNew) {
+  if (job?.kind !== "spinner" || String(job.project_id) !== button.dataset.projectId) return;
+  if (!isNew(job)) return;
   changed.add(job.id);
   show();
 }
@@ -73,7 +83,9 @@ if (button && badge) {
     event.preventDefault();
     refresh();
   });
-  document.addEventListener("spindle:job", ({ detail }) => take(detail));
+  document.addEventListener("spindle:job", ({ detail }) => take(detail, isNews));
   // After a reconnect what was missed stands in the snapshot.
-  document.addEventListener("spindle:snapshot", ({ detail }) => detail?.jobs?.forEach(take));
+  document.addEventListener("spindle:snapshot", ({ detail }) => {
+    for (const job of detail?.jobs ?? []) take(job, isNewsOfSnapshot);
+  });
 }
