@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from jobs.models import Agent, Job, Worker
 from jobs.models.agents import OFFLINE_AFTER, AgentKind
+from jobs.models.jobs import JobKind
 from jobs.querysets.keyset import COUNT_CAP, capped_count
-from jobs.statuses import JobStatus
+from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 
+DISPATCHED_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
 START_WORKERS = "Start one with: uv run manage.py up."
 
 
@@ -61,13 +63,19 @@ def held_back(now: datetime) -> Q:
     return Q(project__paused_at__isnull=False) | Q(scheduled_for__gt=now)
 
 
+def pending_of(team_id: int) -> QuerySet[Job]:
+    """A team's pending jobs that Spindle dispatches; what other programs report starts elsewhere."""
+    return Job.objects.filter(
+        team_id=team_id, status__in=ACTIVE_JOB_STATUSES, kind__in=DISPATCHED_KINDS
+    ).filter(status=JobStatus.PENDING)
+
+
 def in_line(team_id: int, now: datetime | None = None) -> QuerySet[Job]:
     """A team's pending jobs in true order: jobs never claimed go first, the oldest first."""
     now = now or timezone.now()
     return (
-        Job.objects.filter(team_id=team_id).active().filter(status=JobStatus.PENDING)
-        .exclude(held_back(now)).filter(cancel_requested_at=None).order_by("pk")
-    )  # fmt: skip
+        pending_of(team_id).exclude(held_back(now)).filter(cancel_requested_at=None).order_by("pk")
+    )
 
 
 def place_of(job: Job, now: datetime | None = None) -> int:

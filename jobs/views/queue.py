@@ -15,9 +15,8 @@ from accounts.permissions import Right
 from jobs.execution.dispatch import Refused, pause_project, resume_project
 from jobs.models import Job
 from jobs.querysets.keyset import KeysetPage, capped_count, page_of
-from jobs.queueing import Queued, held_back, in_line, queued
+from jobs.queueing import Queued, held_back, in_line, pending_of, queued
 from jobs.rows import ago_words, title_case
-from jobs.statuses import JobStatus
 from jobs.views.agents import fresh_workers
 from jobs.views.scope import TeamsScopeMixin
 from projects.models import Project
@@ -68,8 +67,7 @@ class QueueView(TeamsScopeMixin, TemplateView):
         line = in_line(team.pk, now).select_related("project")
         page = page_of(line, ["pk"], self.request.GET, size=PAGE_SIZE, prefix=prefix)
         first = capped_count(line.filter(pk__lt=page.rows[0].pk)) + 1 if page.rows else 1
-        pending = Job.objects.filter(team_id=team.pk).active().filter(status=JobStatus.PENDING)
-        held = pending.filter(held_back(now))
+        held = pending_of(team.pk).filter(held_back(now))
         shown_held = held.select_related("project").order_by("pk")[:MOST_HELD]
         return TeamQueue(
             team=team, page=page, prefix=prefix, can_operate=can_operate,
