@@ -30,11 +30,6 @@ def sweep() -> None:
 # --- The worker's life: it looks for work as soon as it is up, and ends softly -----------------
 
 
-@signals.worker_init.connect
-def before_fork(**_: object) -> None:
-    worker.open_end_pipe()
-
-
 @signals.worker_process_init.connect
 def child_is_up(**_: object) -> None:
     worker.process()
@@ -46,11 +41,6 @@ def worker_is_up(sender: Any = None, **_: object) -> None:
     pool = type(getattr(sender, "pool", None)).__module__
     if "prefork" not in pool:
         worker.process()
-
-
-@signals.worker_shutting_down.connect
-def shutdown_begins(**_: object) -> None:
-    worker.say_end()
 
 
 @signals.worker_process_shutdown.connect

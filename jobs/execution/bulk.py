@@ -5,6 +5,7 @@ Everything else speaks through Django. What differs: PostgreSQL takes whole colu
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -38,12 +39,14 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("active_ms", "double precision"),
 )
 
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def dumps(value: Any) -> str:
     """JSON text both databases take: PostgreSQL refuses NUL in text, so it is left out."""
-    return _dumps(value).replace("\\u0000", "")
+    text = _encode(value)
+    return _NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def _quoted(name: str) -> str:
@@ -63,35 +66,43 @@ def update_records(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
         return 0
     if connection.vendor == "postgresql":
         return _update_records_postgresql(batch_id, rows)
-    assignments = ", ".join(f"{_quoted(name)} = %s" for name, _ in RECORD_COLUMNS)
-    statement = f"UPDATE jobs_record SET {assignments} WHERE id = %s AND batch_id = %s"  # noqa: S608 -- constants
     with connection.cursor() as cursor:
         cursor.executemany(
-            statement,
-            [(*(_adapt(value) for value in row[1:]), row[0], batch_id) for row in rows],
+            _UPDATE_EACH,
+            [(*(_plain(value) for value in row[1:]), row[0], batch_id) for row in rows],
         )
         return int(cursor.rowcount)
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return dumps(value)
+    return _adapt(value)
+
+
 def _update_records_postgresql(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
-    assignments = ", ".join(f"{_quoted(name)} = v.{_quoted(name)}" for name, _ in RECORD_COLUMNS)
-    names = ", ".join(_quoted(name) for name, _ in (("id", ""), *RECORD_COLUMNS))
-    # JSON travels as text and is cast in the server: cheaper than an array of jsonb.
-    arrays = ["%s::bigint[]"]
-    for _, kind in RECORD_COLUMNS:
-        arrays.append("%s::text[]" if kind == "jsonb" else f"%s::{kind}[]")
-    for name, kind in RECORD_COLUMNS:
-        if kind == "jsonb":
-            assignments = assignments.replace(f"v.{_quoted(name)}", f"v.{_quoted(name)}::jsonb")
-    statement = (
-        f"UPDATE jobs_record r SET {assignments} "  # noqa: S608 -- constants
-        f"FROM unnest({', '.join(arrays)}) AS v({names}) "
-        "WHERE r.id = v.id AND r.batch_id = %s"
-    )
-    columns = [list(column) for column in zip(*rows, strict=True)]
+    """All rows as one JSON text: psycopg would quote arrays of JSON text in Python, character by
+    character, which cost more than everything else together (docs/decisions.md).
+    """
+    text = dumps([dict(zip(_KEYS, row, strict=True)) for row in rows])
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*columns, batch_id])
+        cursor.execute(_UPDATE_ALL, [text, batch_id])
         return int(cursor.rowcount)
+
+
+_UPDATE_EACH = (
+    "UPDATE jobs_record SET "  # noqa: S608 -- constants
+    + ", ".join(f"{_quoted(name)} = %s" for name, _ in RECORD_COLUMNS)
+    + " WHERE id = %s AND batch_id = %s"
+)
+_KEYS = ("id", *(f"c{number}" for number in range(len(RECORD_COLUMNS))))
+_UPDATE_ALL = (
+    "UPDATE jobs_record r SET "  # noqa: S608 -- constants
+    + ", ".join(f"{_quoted(name)} = v.c{number}" for number, (name, _) in enumerate(RECORD_COLUMNS))
+    + " FROM json_to_recordset(%s::json) AS v(id bigint, "
+    + ", ".join(f"c{number} {kind}" for number, (_, kind) in enumerate(RECORD_COLUMNS))
+    + ") WHERE r.id = v.id AND r.batch_id = %s"
+)
 
 
 def insert_batches(

@@ -7,6 +7,7 @@ cannot wait for one another in a circle.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -137,7 +138,8 @@ def _tell_start(job_id: int, agent: Agent) -> None:
     )  # fmt: skip
 
 
-def pools(team_id: int) -> "QuerySet[Agent]":
+def pools(team_id: int) -> "QuerySet[Any]":
+    """Pools that take jobs, with how many each runs as `busy`."""
     return (
         Agent.objects.filter(team_id=team_id, kind=AgentKind.POOL, is_draining=False)
         .annotate(busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING)))
@@ -145,7 +147,7 @@ def pools(team_id: int) -> "QuerySet[Agent]":
     )
 
 
-def _candidates(agent_id: int | None, team_id: int) -> "QuerySet[Agent]":
+def _candidates(agent_id: int | None, team_id: int) -> "QuerySet[Any]":
     free = pools(team_id).filter(busy__lt=F("capacity"))
     return free.filter(pk=agent_id) if agent_id else free
 

@@ -20,7 +20,7 @@ def backoff(attempt: int, after_seconds: float | None) -> float:
     """
     if after_seconds is not None:
         return min(after_seconds, 3600.0) * (1 + 0.1 * random.random())  # noqa: S311 -- no secret
-    ceiling = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**attempt)
+    ceiling = float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0**attempt))
     return ceiling * (0.5 + 0.5 * random.random())  # noqa: S311
 
 

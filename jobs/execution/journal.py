@@ -48,7 +48,7 @@ class Answer:
 
 def load(claim: Claim, *, is_run: bool) -> list[RecordState]:
     """The batch's open records, with their contacts, as plain values."""
-    rows = (
+    found = (
         Record.objects.filter(batch_id=claim.batch_id, status__in=("pending", "running"))
         .order_by("position")
         .values_list(
@@ -57,7 +57,7 @@ def load(claim: Claim, *, is_run: bool) -> list[RecordState]:
             "wait_on_timeout",
         )
     )  # fmt: skip
-    rows = list(rows)
+    rows = list(found)
     contacts = _contacts([row[2] for row in rows if row[2]]) if is_run else {}
     return [
         RecordState(

@@ -1,6 +1,7 @@
 """Pending jobs in the true order of dispatch, and one sentence why each is not running."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F, Max, Q, QuerySet, Window
 from django.db.models.functions import Now
@@ -15,7 +16,7 @@ from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 COUNTED = 1_000  # places beyond are told as "more than"
 
 
-def pending_jobs(team_id: int) -> "QuerySet[Job]":
+def pending_jobs(team_id: int) -> "QuerySet[Any]":
     """A team's pending jobs as the claim takes them (jobs/execution/claims.py): those that may
     start first, by age; then the held ones (paused, scheduled).
     """

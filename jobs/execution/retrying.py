@@ -70,9 +70,8 @@ def retry_failed(
     if cause is not None:
         failed = failed.filter(cause=cause)
     with transaction.atomic():
-        ids = list(_reopen(job).order_by("position").values_list("pk", flat=True).filter(
-            pk__in=failed.values("pk")
-        ))  # fmt: skip
+        _reopen(job)
+        ids = list(failed.order_by("position").values_list("pk", flat=True))
         count = 0
         for start in range(0, len(ids), SLICE):
             count += requeue(job, ids[start : start + SLICE], from_status=RecordStatus.FAILED)
@@ -111,7 +110,7 @@ def retry_record(record: Record, actor: Actor) -> Record:
     return record
 
 
-def _reopen(job: Job) -> "Record.objects":  # type: ignore[name-defined]
+def _reopen(job: Job) -> None:
     """(r) of the state diagram: a finished job runs again. Cancelled ones are resent instead."""
     now_running = Job.objects.filter(
         pk=job.pk, status__in=(JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.WAITING)
@@ -125,7 +124,6 @@ def _reopen(job: Job) -> "Record.objects":  # type: ignore[name-defined]
         status, cancelling = Job.objects.values_list("status", "cancel_requested_at").get(pk=job.pk)
         if status == JobStatus.CANCELLED or cancelling:
             raise Refused("The job was cancelled: resend it instead.", code="NOT_ACTIVE")
-    return Record.objects.filter(job_id=job.pk)
 
 
 def requeue(job: Job, record_ids: list[int], *, from_status: str) -> int:

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jobs.execution import bulk
-
 
 @dataclass(slots=True, eq=False)
 class RecordState:
@@ -40,6 +38,7 @@ class RecordState:
 
     def entry(self, step: int) -> dict[str, Any] | None:
         """The journey's entry of a step, if it was reached before."""
+        entry: dict[str, Any]
         for entry in reversed(self.journey):
             if entry["step"] == step:
                 return entry
@@ -48,11 +47,11 @@ class RecordState:
         return None
 
     def row(self) -> tuple[Any, ...]:
-        """(id, *bulk.RECORD_COLUMNS)"""
+        """(id, *bulk.RECORD_COLUMNS); the caller writes it out before the record moves on."""
         return (
             self.id, self.status, self.next_step, self.intent_step, self.intent_at,
-            bulk.dumps(self.values), bulk.dumps(self.journey), self.outcome,
-            bulk.dumps(self.outcome_metadata), self.error, self.error_type, self.error_step,
+            self.values, self.journey, self.outcome,
+            self.outcome_metadata, self.error, self.error_type, self.error_step,
             self.cause, self.wait_kind, self.wait_until, self.wait_token_hash, self.wait_prompt,
             self.wait_on_timeout, self.started_at, self.completed_at, self.active_ms,
         )  # fmt: skip

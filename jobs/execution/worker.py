@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import random
-import select
 import socket
 import threading
 import time
@@ -19,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from config import stopping
 from jobs.execution import claims, sweep
 from jobs.execution.engine import Engine, ThreadStore, steadily
 from jobs.execution.hints import hint
@@ -75,15 +75,16 @@ class WorkerProcess:
 
     def leave(self, seconds: float = LEAVE_SECONDS) -> None:
         """End softly: calls under way finish, the rest goes back to the queue at once."""
-        if self._is_ending.is_set():
-            return
-        self._is_ending.set()
+        with _making:
+            is_first = not self._is_ending.is_set()
+            self._is_ending.set()
         engine = self.engine
         if engine is None:
             return
         self._loop.call_soon_threadsafe(engine.leave)
         if self._busy.acquire(timeout=seconds):
             self._busy.release()
+        if is_first:
             steadily(Worker.objects.filter(name=self.name).delete)
             connection.close()
 
@@ -132,8 +133,8 @@ class WorkerProcess:
         while True:
             time.sleep(BEAT_SECONDS)
             now = time.monotonic()
-            if _parent_says_end():
-                threading.Thread(target=self.leave, daemon=True).start()
+            if stopping.is_requested() and not self._is_ending.is_set():
+                threading.Thread(target=self.leave, name="spindle-leave").start()
             self._end_if_hung(now)
             try:
                 if now - beat_at >= every:
@@ -168,13 +169,13 @@ class WorkerProcess:
         held = {claim.job_id for claim in engine.held()} if engine else set()
         if not engine or not held:
             return
-        stopping = set(
+        cancelled = set(
             Job.objects.filter(pk__in=held)
             .exclude(cancel_requested_at=None, stop_error="")
             .values_list("pk", flat=True)
         )
-        if stopping:
-            self._loop.call_soon_threadsafe(engine.stop_jobs, stopping)
+        if cancelled:
+            self._loop.call_soon_threadsafe(engine.stop_jobs, cancelled)
 
     def _end_if_hung(self, now: float) -> None:
         """A step that never gives the loop back: only the end of the process frees its batches."""
@@ -209,29 +210,6 @@ def work() -> None:
 def leave() -> None:
     if _process is not None and _process.pid == os.getpid():
         _process.leave()
-
-
-# Celery tells a pool's children nothing of a soft shutdown until they are idle: a pipe does.
-_end_pipe: tuple[int, int] | None = None
-
-
-def open_end_pipe() -> None:
-    """In the parent, before it forks."""
-    global _end_pipe
-    _end_pipe = os.pipe()
-
-
-def say_end() -> None:
-    """In the parent: every child sees the pipe become readable, since nobody reads it."""
-    if _end_pipe is not None:
-        os.write(_end_pipe[1], b"e")
-
-
-def _parent_says_end() -> bool:
-    if _end_pipe is None:
-        return False
-    readable, _, _ = select.select([_end_pipe[0]], [], [], 0)
-    return bool(readable)
 
 
 def version() -> str:

@@ -1,0 +1,16 @@
+"""Steps that kill or hang their worker for one contact, and one that counts who went through."""
+
+import os
+import time
+from typing import Any
+
+from projects.steps.registry import register
+
+
+@register("poison")
+def poison(record: Any, config: dict[str, Any]) -> dict[str, Any]:
+    if record.contact["external_id"] == os.environ.get("TEST_POISON"):
+        os._exit(66)
+    if record.contact["external_id"] == os.environ.get("TEST_HANG"):
+        time.sleep(3600)
+    return {}
