@@ -114,6 +114,13 @@ def oracle(job: Job, keys: Counter[str] | None = None, *, unsafe: bool = False) 
             assert max(keys.values()) == 1
 
 
+def soft_stop(portal: Portal, name: str) -> None:
+    """As `up` and systemd (KillMode=mixed) do: the signal goes to the main process alone."""
+    child = portal.running.pop(name)
+    child.terminate()
+    child.wait(PATIENCE)
+
+
 @WITH_WORKERS
 def test_workers_killed_in_mid_run_lose_and_double_nothing(
     portal: Portal, make_contacts: MakeContacts, make_spinner: MakeSpinner, provider: Provider
@@ -156,10 +163,10 @@ def test_safe_steps_need_nobody_after_a_kill_and_a_soft_stop_costs_nothing(
     provider.log.write_text("")
     unsafe = start(make_spinner(steps(provider, "ask"), slug="unsafe"))
     wait_until(lambda: done_count(unsafe) >= 50, PATIENCE, what="progress")
-    portal.kill("worker-1", signal.SIGTERM)
+    soft_stop(portal, "worker-1")
     portal.start()
     wait_until(lambda: done_count(unsafe) >= 200, PATIENCE, what="progress")
-    portal.kill("worker-2", signal.SIGTERM)
+    soft_stop(portal, "worker-2")
     portal.start()
     wait_until(lambda: ended(unsafe), PATIENCE, what="progress")
     oracle(unsafe, provider.keys(), unsafe=True)
