@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task, signals
 
-from jobs.execution import worker
+from jobs.execution import parting, worker
 from jobs.execution.sweep import sweep_and_hint
 
 
@@ -41,6 +41,11 @@ def worker_is_up(sender: Any = None, **_: object) -> None:
     pool = type(getattr(sender, "pool", None)).__module__
     if "prefork" not in pool:
         worker.process()
+
+
+@signals.worker_shutting_down.connect
+def shutdown_begins(**_: object) -> None:
+    parting.request()
 
 
 @signals.worker_process_shutdown.connect

@@ -18,8 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from config import stopping
-from jobs.execution import claims, sweep
+from jobs.execution import claims, parting, sweep
 from jobs.execution.engine import Engine, ThreadStore, steadily
 from jobs.execution.hints import hint
 from jobs.models import Job, Worker
@@ -133,7 +132,7 @@ class WorkerProcess:
         while True:
             time.sleep(BEAT_SECONDS)
             now = time.monotonic()
-            if stopping.is_requested() and not self._is_ending.is_set():
+            if parting.is_requested() and not self._is_ending.is_set():
                 threading.Thread(target=self.leave, name="spindle-leave").start()
             self._end_if_hung(now)
             try:
