@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.account.views import EmailView
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -31,6 +34,25 @@ class ProfileView(LoginRequiredMixin, FormView):
         form.save()
         messages.success(self.request, "Saved.")
         return super().form_valid(form)
+
+
+class AddressView(EmailView):
+    """One's e-mail address, changed once the new one is confirmed.
+
+    Invited people and those made on the command line are vouched for by who made them. Without
+    that allauth takes their address for one not yet confirmed and drops it for the new one.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user = request.user
+        if user.is_authenticated and not settings.OPEN_SIGNUP:
+            addresses = EmailAddress.objects.filter(user=user)
+            if not addresses.filter(verified=True).exists():
+                addresses.update(primary=False)
+                EmailAddress.objects.update_or_create(
+                    user=user, email=user.email, defaults={"verified": True, "primary": True}
+                )
+        return super().dispatch(request, *args, **kwargs)
 
 
 class InvitationView(TemplateView):

@@ -9,6 +9,7 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.generic import ListView, TemplateView
 
@@ -104,10 +105,14 @@ class BulkActionMixin(TeamsScopeMixin):
 
     def find(self) -> BulkAction:
         action = BulkAction.objects.filter(pk=self.kwargs["pk"]).first()  # type: ignore[attr-defined]
-        is_own = action is not None and action.actor_id == self.request.user.pk
-        if action is None or not (is_own or set(action.team_ids) <= set(self.roles)):
+        if action is None or not self._may_see(action):
             raise Http404("Not found.")
         return action
+
+    def _may_see(self, action: BulkAction) -> bool:
+        shared = set(action.team_ids) & set(self.roles)
+        is_own = action.actor_id == self.request.user.pk
+        return bool(shared) and (is_own or shared == set(action.team_ids))
 
 
 class BulkActionView(BulkActionMixin, TemplateView):
@@ -137,7 +142,7 @@ class BulkActionView(BulkActionMixin, TemplateView):
         )
 
 
-class BulkAbortView(BulkActionMixin, TemplateView):
+class BulkAbortView(BulkActionMixin, View):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         action = self.find()
         is_admin = set(action.team_ids) <= set(self.teams_with(Right.ADMINISTER))

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.generic import TemplateView
 
@@ -101,4 +102,6 @@ class PauseView(ProjectAccessMixin, View):
                 messages.success(request, f"{self.project} is paused; what is at work finishes.")
         except Refused as refusal:
             messages.warning(request, str(refusal))
-        return redirect("jobs:queue")
+        back = request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+        return redirect(back if is_ours else "jobs:queue")
