@@ -17,6 +17,7 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.http import require_safe
 
 from accounts.models import ApiToken
 from accounts.permissions import Actor
@@ -40,6 +41,7 @@ class Listener:
     project_id: int | None
 
 
+@require_safe
 async def run_stream(request: HttpRequest) -> HttpResponseBase:
     found = await sync_to_async(_listener_at_once)(request)
     if not isinstance(found, Listener):
