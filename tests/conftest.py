@@ -1,7 +1,9 @@
 """The cast: one team with every role, and an outsider in another team."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from django.test import Client
 
 from accounts.models import Membership, Role, Team, User
 from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
-from tests.processes.portal import Template
+from tests.processes.portal import Template, free_port
+from tests.processes.up import Up
 
 
 def pytest_configure() -> None:
@@ -57,6 +60,25 @@ def portal_template() -> Iterator[Template]:
     template = Template()
     yield template
     template.drop()
+
+
+@pytest.fixture
+def start_up(portal_template: Template, tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """`start_up("--workers", "2")` on this test's own folder and database."""
+    name = f"spindle_up_{free_port()}"
+    portal_template.copy(tmp_path, name)
+    env = {**portal_template.env_for(tmp_path, name), "SPINDLE_KEY_PREFIX": f"{name}-"}
+    started: list[Up] = []
+
+    def start(*options: str, **more: str) -> Up:
+        started.append(Up({**env, **more}, *options))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.popen.poll() is None:
+            up.end(signal.SIGKILL)
+    portal_template.remove(tmp_path, name)
 
 
 @pytest.fixture
