@@ -100,6 +100,16 @@ class RecordFilterSet(filters.FilterSet):
             return ["-completed_at", "-id"]
         return ["position"] if cleaned.get("run") else ["-id"]
 
+    @property
+    def branches(self) -> list[Q]:
+        """As branches_of; a spinner's records are read status by status too, since its index
+        begins with both (one index for the spinner alone and for its failed ones).
+        """
+        cleaned = self.form.cleaned_data if self.form.is_valid() else {}
+        if cleaned.get("spinner") and not cleaned.get("status") and self.order == ["-id"]:
+            return [Q(status=status) for status in RecordStatus.values]
+        return branches_of(self.data)
+
     def active(self) -> list[tuple[str, str, str]]:
         """(parameter, label, value) of every filter that is on."""
         if not self.form.is_valid():

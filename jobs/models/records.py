@@ -97,7 +97,7 @@ class Record(models.Model):
                 condition=Q(status="failed"),
                 name="record_failed_cause",
             ),
-            models.Index(fields=["pipeline", "-id"], name="record_pipeline"),
+            models.Index(fields=["pipeline", "status", "-id"], name="record_pipeline_status"),
             models.Index(
                 fields=["project", "outcome", "-id"],
                 condition=~Q(outcome=""),

@@ -15,7 +15,7 @@ from accounts.permissions import Right
 from config.streaming import streamed_csv
 from jobs import record_export
 from jobs.execution import dispatch
-from jobs.filtersets.records import RecordFilterSet, branches_of
+from jobs.filtersets.records import RecordFilterSet
 from jobs.models import Job, Record
 from jobs.querysets.causes import causes_of, causes_of_project
 from jobs.querysets.keyset import COUNT_CAP, capped_count, page_of
@@ -58,11 +58,9 @@ class RecordListView(FragmentMixin, ProjectRecordsMixin, TemplateView):
                 filterset.order,
                 self.request.GET,
                 size=RECORDS_A_PAGE,
-                branches=branches_of(self.request.GET),
+                branches=filterset.branches,
             ),
-            record_count=capped_count(
-                queryset, filterset.order, branches=branches_of(self.request.GET)
-            ),
+            record_count=capped_count(queryset, filterset.order, branches=filterset.branches),
             count_cap=COUNT_CAP,
             main_fields=[filterset.form[name] for name in MAIN_FILTERS],
             more_fields=[f for f in filterset.form if f.name not in MAIN_FILTERS],
