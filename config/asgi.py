@@ -23,7 +23,7 @@ application = ProtocolTypeRouter(
     {
         "http": BodyLimit(django_application),
         "websocket": AllowedHostsOriginValidator(
-            CookieMiddleware(URLRouter([path("ws/jobs", JobsConsumer.as_asgi())]))
+            CookieMiddleware(URLRouter([path("ws/jobs", JobsConsumer.as_asgi())]))  # type: ignore[arg-type,list-item]
         ),
     }
 )

@@ -1,6 +1,6 @@
 """Long answers, sent as they are made."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -22,6 +22,6 @@ def streamed_csv(
 
 
 async def _from_thread(pieces: Iterator[str]) -> AsyncIterator[str]:
-    pull = sync_to_async(next)
+    pull: Callable[..., Awaitable[str | None]] = sync_to_async(next)
     while (piece := await pull(pieces, None)) is not None:
         yield piece

@@ -38,15 +38,15 @@ class Command(BaseCommand):
             if options["production"]:
                 self.say("PostgreSQL and Redis for this run")
                 with services.production_services() as addresses:
-                    self.test(addresses, profile="PostgreSQL and Redis")
+                    self.run_tests(addresses, profile="PostgreSQL and Redis")
                 return
-            self.check()
+            self.check_code()
             if not options["checks_only"]:
-                self.test({}, profile="embedded")
+                self.run_tests({}, profile="embedded")
         except services.Missing as error:
             raise CommandError(str(error)) from None
 
-    def check(self) -> None:
+    def check_code(self) -> None:
         manage = [PYTHON, "manage.py"]
         self.run("format", [PYTHON, "-m", "ruff", "format", "--check", "."])
         self.run("lint", [PYTHON, "-m", "ruff", "check", "."])
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             self.run("deployment checks", command, env=deployed)
         self.run("migrations", [*manage, "makemigrations", "--check", "--dry-run"])
 
-    def test(self, addresses: Mapping[str, str], *, profile: str) -> None:
+    def run_tests(self, addresses: Mapping[str, str], *, profile: str) -> None:
         chromium = services.program("chromium", package="chromium")
         env = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
         env |= {"SPINDLE_CHROMIUM": chromium, "SPINDLE_NO_SKIPS": "1", **addresses}

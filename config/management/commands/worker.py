@@ -5,7 +5,7 @@ import socket
 import warnings
 from typing import Any
 
-from celery.platforms import SecurityWarning
+from celery.exceptions import SecurityWarning
 from django.core.management.base import CommandParser
 
 from config.celery import app
