@@ -22,6 +22,8 @@ from projects.steps.validation import errors
 from projects.views.pipeline_access import PipelineAccessMixin
 
 CONTACTS_OFFERED = 20
+# What the editor's form holds besides the steps: carried along, so that coming back loses nothing.
+CARRIED = ("name", "description", "default_effort", "revision")
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class DryRunView(PipelineAccessMixin, TemplateView):
         contact = self._contact(answers.get("contact", ""), contacts)
         asked = {name: answers.get(name, "").strip() for name in ("effort", "ticket_url", "hint")}
         problems = errors(problems_in(definition, self.team.pk))
-        is_unsaved = definition != self.pipeline.draft
+        is_unsaved = self.request.method == "POST"
         entries: list[TestEntry] = []
         if not problems and (contact or not self.pipeline.is_spinner):
             entries = self._try(definition, contact, asked)
@@ -95,7 +97,8 @@ class DryRunView(PipelineAccessMixin, TemplateView):
             unreached=definition["steps"][len(entries) :] if entries else [],
             outcome=entries[-1].outcome if entries else "",
             is_unsaved=is_unsaved,
-            definition=as_line(definition) if is_unsaved else "",
+            definition=as_line(definition),
+            carried={name: answers.get(name, "") for name in CARRIED},
             contacts=contacts,
             contact=contact,
             contact_search=search,

@@ -43,8 +43,10 @@ def read_edit(post: Mapping[str, str]) -> Edit:
     """Raises PipelineRefused where the page's own fields are broken (never by typing)."""
     shown = _hidden_definition(post.get("shown", ""))
     revision = post.get("revision", "")
+    # Coming back from a test: the page carried the definition, not the fields.
+    is_resumed = post.get("act") == "resume"
     edit = Edit(
-        definition=_posted_definition(post, shown),
+        definition=shown if is_resumed else _posted_definition(post, shown),
         name=post.get("name", ""),
         description=_text(post.get("description", "")),
         default_effort=post.get("default_effort", ""),

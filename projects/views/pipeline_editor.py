@@ -52,6 +52,8 @@ class PipelineEditView(PipelineAccessMixin, TemplateView):
             messages.error(request, refused.message)
             return redirect(self.pipeline.url_of("edit"))
         act = request.POST.get("act") or "save"
+        if act == "resume":
+            return self._draw(edit)
         if edit.json_error or edit.has_two_sources:
             return self._draw(edit, status=422)
         if act in ("save", "publish"):

@@ -46,12 +46,12 @@ def test_a_spinner_is_built_tested_and_published(
     expect(page.locator("#s0-name")).to_have_value("template")
     expect(page.get_by_role("status").filter(has_text="is step 1 now")).to_be_visible()
 
-    with page.expect_popup() as opened:
-        page.get_by_role("button", name="Test", exact=True).click()
-    expect(opened.value.get_by_text("Hi Contact", exact=True)).to_be_visible()
-    opened.value.close()
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.get_by_text("Hi Contact", exact=True)).to_be_visible()
     assert Pipeline.objects.get(project=project).draft == {"steps": []}
 
+    page.get_by_role("button", name="Back to the editor").click()
+    expect(page.locator("#s1-c-outcome")).to_have_value("nudged")
     page.get_by_role("button", name="Publish…").click()
     page.wait_for_url("**/publish")
     expect(page.get_by_text("2 steps added")).to_be_visible()

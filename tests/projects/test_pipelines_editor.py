@@ -235,3 +235,20 @@ def test_a_page_sent_incompletely_saves_nothing(spinner, editor):
     assert answer.url == spinner.url_of("edit")
     spinner.refresh_from_db()
     assert spinner.draft_revision == 1
+
+
+def test_a_test_leads_back_to_the_editor_with_everything_typed(spinner, editor, as_user, builder):
+    client = as_user(builder)
+    drafts.save_draft(
+        spinner, Actor(name="Al"), definition=STARTERS["http-approval"].definition(), revision=1
+    )
+    posted = fields_of(client.get(spinner.url_of("edit")).content.decode())
+    posted |= {"name": "Mine", "s0-c-prompt": "Really?"}
+    page = client.post(spinner.url_of("test"), posted).content.decode()
+    form = page[page.index(f'action="{spinner.url_of("edit")}"') :]
+    carried = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', form[: form.index("</form>")]))
+    carried = {name: html.unescape(value) for name, value in carried.items()}
+    back = client.post(spinner.url_of("edit"), {**carried, "act": "resume"}).content.decode()
+    assert fields_of(back)["name"] == "Mine"
+    assert fields_of(back)["s0-c-prompt"] == "Really?"
+    assert fields_of(back)["revision"] == "2"

@@ -99,7 +99,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.matches(FORM) && event.submitter?.formTarget !== "spindle-test") leaves = true;
+  if (event.target.matches(FORM)) leaves = true;
 });
 
 addEventListener("beforeunload", (event) => {
