@@ -4,8 +4,8 @@
     DATABASE_URL=postgresql://user@host/spindle_jobs_bench uv run python -m bench.jobs_pages
 
 Seeds once (a second call finds the rows), then measures inside one process, through the whole
-middleware stack, as a signed-in user: p50 and p95 of `--rounds` requests, interleaved so that a
-slow moment of the machine hits every page alike; then eight clients at once against a server.
+middleware stack, as a signed-in user: p50, p95 and best of `--rounds` requests, interleaved so
+that a slow moment of the machine hits every page alike (ratios are of the best); then eight clients at once against a server.
 """
 
 import argparse
@@ -239,7 +239,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
     queries: dict[str, int] = {}
     for number in range(rounds + 1):
         for name, url in wanted.items():
-            if "stock" in name and number > max(3, rounds // 5):
+            if "stock" in name and number % 3 not in {0, 1}:
                 continue
             headers = {}
             if url.endswith("&fragment"):
@@ -259,6 +259,8 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         name: {
             "p50_ms": round(statistics.median(times), 2),
             "p95_ms": round(statistics.quantiles(times, n=20)[18], 2),
+            # Least disturbed by neighbours on a busy machine.
+            "best_ms": round(min(times), 2),
             "queries": queries[name],
         }
         for name, times in taken.items()
@@ -381,13 +383,14 @@ def main() -> None:
         figures = measure(options.rounds)
         sql = bare_sql(options.rounds)
         clients = eight_clients(options.clients_seconds)
-    lean = figures["lean page"]["p50_ms"]
-    stock = figures["stock admin, page 1"]["p50_ms"]
+    lean = figures["lean page"]["best_ms"]
+    stock = figures["stock admin, page 1"]["best_ms"]
     for name, row in figures.items():
         print(
             f"{name:28} p50 {row['p50_ms']:8.2f} ms   p95 {row['p95_ms']:8.2f} ms   "
-            f"{row['queries']:2} queries   {row['p50_ms'] / lean:5.2f} × lean   "
-            f"{stock / row['p50_ms']:5.1f} × faster than stock"
+            f"best {row['best_ms']:7.2f} ms   {row['queries']:2} queries   "
+            f"{row['best_ms'] / lean:5.2f} × lean   "
+            f"{stock / row['best_ms']:5.1f} × faster than stock"
         )
     for name, ms in sql.items():
         print(f"SQL {name:24} p50 {ms:8.2f} ms")
