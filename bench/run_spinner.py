@@ -326,7 +326,8 @@ def main() -> None:
     if options.memory:
         measure_memory(options)
         return
-    broker = os.environ.get("BASELINE_BROKER") or str(settings.CELERY_BROKER_URL)
+    broker = os.environ.setdefault("BASELINE_BROKER", str(settings.CELERY_BROKER_URL))
+    os.environ.setdefault("BASELINE_DATABASE", os.environ.get("DATABASE_URL", ""))
     compare(options, prepare(options.contacts), broker)
 
 

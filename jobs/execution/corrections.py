@@ -131,7 +131,9 @@ def _job_rule(job: Job, was: str, status: str) -> Refused | None:
 def _set_job(job_id: int, was: str, status: str) -> None:
     job = Job.objects.get(pk=job_id)
     changed = Job.objects.filter(pk=job_id, status=was).update(
-        status=status, completed_at=job.completed_at or timezone.now(), is_corrected=True
+        status=status,
+        completed_at=job.completed_at or max(timezone.now(), job.started_at or timezone.now()),
+        is_corrected=True,
     )
     if not changed:
         raise Refused("The job changed meanwhile: look at it again.", code="BAD_TRANSITION")

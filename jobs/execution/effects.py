@@ -3,8 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from jobs.execution.program import CompiledStep, Program
 
@@ -48,15 +46,16 @@ class Limits:
             self._windows[key] = asyncio.Semaphore(3 * self.concurrency(program, step))
         return self._windows[key]
 
-    @asynccontextmanager
-    async def slot(self, program: Program, step: CompiledStep, host: str) -> AsyncIterator[None]:
+    def slots(
+        self, program: Program, step: CompiledStep, host: str
+    ) -> tuple[asyncio.Semaphore, asyncio.Semaphore]:
+        """The step's place and the host's: both are held during a call."""
         key = (program.job_id, step.number)
         if key not in self._steps:
             self._steps[key] = asyncio.Semaphore(self.concurrency(program, step))
         if host not in self._hosts:
             self._hosts[host] = asyncio.Semaphore(HOST_LIMIT)
-        async with self._steps[key], self._hosts[host]:
-            yield
+        return self._steps[key], self._hosts[host]
 
     def pause(self, host: str, seconds: float) -> None:
         until = time.monotonic() + seconds

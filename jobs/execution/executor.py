@@ -17,7 +17,7 @@ from jobs.execution import journal, pacing
 from jobs.execution.claims import Claim
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
 from jobs.execution.journal import Answer, Fenced, Group
-from jobs.execution.passage import Passage, in_time
+from jobs.execution.passage import Passage
 from jobs.execution.program import CompiledStep, Program
 from jobs.execution.states import RecordState
 from jobs.steps.base import Clients, Continue, EffectResult, Failed, Prepared, Retry, Uncertain
@@ -61,7 +61,7 @@ class BatchRun:
         self._timer: asyncio.TimerHandle | None = None
         self._lost: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deferred: dict[int, datetime] = {}
+        self._deferred: dict[int, float] = {}  # by the loop's clock
         self._pace: list[float] = []
 
     async def run(self) -> None:
@@ -216,7 +216,8 @@ class BatchRun:
             probing = state.intent_step == step.number
             attempt = self.passage.intend(state, step, prepared.shown)
             await self._durable(state)
-            async with self.limits.slot(self.program, step, prepared.host):
+            place, host_place = self.limits.slots(self.program, step, prepared.host)
+            async with place, host_place:
                 if self.is_stopping:
                     self.passage.withdraw(state, CANCELLED)
                     self._touch(state)
@@ -328,7 +329,7 @@ class BatchRun:
         return not self.is_leaving
 
     def _defer(self, state: RecordState, seconds: float) -> None:
-        self._deferred[state.id] = in_time(seconds)
+        self._deferred[state.id] = time.monotonic() + seconds
         self._touch(state)
 
     # --- Groups -------------------------------------------------------------------------------
@@ -417,9 +418,11 @@ class BatchRun:
                 state.counted_as = state.status
             rows.append(state.row())
         self._dirty = {}
-        deferred: dict[int, datetime] = {}
+        deferred: dict[int, float] = {}
         if is_last:
-            deferred, self._deferred = self._deferred, {}
+            now = time.monotonic()
+            deferred = {pk: max(0.0, due - now) for pk, due in self._deferred.items()}
+            self._deferred = {}
         return Group(
             rows=rows, changes=changes, deltas=self.passage.take_deltas(),
             told=self.passage.take_told(), deferred=deferred, is_last=is_last and not self.is_leaving,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -28,13 +28,14 @@ class Fenced(Exception):
 
 @dataclass(slots=True)
 class Group:
-    """What one commit writes. `deferred`: records to go on later, in a batch of their own."""
+    """What one commit writes. `deferred`: records to go on in so many seconds, in a
+    batch of their own."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     deltas: dict[int, StepDelta] = field(default_factory=dict)
     told: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    deferred: dict[int, datetime] = field(default_factory=dict)
+    deferred: dict[int, float] = field(default_factory=dict)
     is_last: bool = False
 
 
@@ -175,13 +176,15 @@ def _check_failure_limit(job_id: int, options: dict[str, Any], changes: Counter[
         stop_pending_batches(job_id)
 
 
-def _defer(claim: Claim, deferred: dict[int, datetime]) -> None:
+def _defer(claim: Claim, deferred: dict[int, float]) -> None:
     """Records that go on later leave this batch for one that is due then."""
     number = 1 + (Batch.objects.filter(job_id=claim.job_id).aggregate(n=Max("number"))["n"] or 0)
     batch = Batch.objects.create(
         job_id=claim.job_id, team_id=claim.team_id, number=number, record_count=len(deferred),
-        due_at=max(deferred.values()), created_at=timezone.now(),
+        created_at=timezone.now(),
     )  # fmt: skip
+    wait = timedelta(seconds=max(deferred.values()))
+    Batch.objects.filter(pk=batch.pk).update(due_at=Now() + wait)
     Record.objects.filter(pk__in=list(deferred), batch_id=claim.batch_id).update(batch_id=batch.pk)
 
 

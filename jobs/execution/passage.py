@@ -6,7 +6,7 @@ Nothing here touches the database or the network.
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.durations import bucket
@@ -354,7 +354,3 @@ def excerpt(values: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in values.items()
     }
-
-
-def in_time(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, When
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from jobs import events
@@ -109,10 +110,11 @@ def _workflow_ending(job: Job) -> Ending:
 
 def _end(job: Job, ending: Ending) -> bool:
     now = timezone.now()
-    ended = Job.objects.filter(
-        Q(started_at=None) | Q(started_at__lte=now), pk=job.pk, status__in=ACTIVE_JOB_STATUSES
-    ).update(
-        status=ending.status, completed_at=now, error=ending.error, error_type=ending.error_type,
+    # By the database's clock, as the start was: a worker's may be minutes off.
+    ended = Job.objects.filter(pk=job.pk, status__in=ACTIVE_JOB_STATUSES).update(
+        status=ending.status,
+        completed_at=Case(When(started_at__gt=Now(), then=F("started_at")), default=Now()),
+        error=ending.error, error_type=ending.error_type,
         error_step=ending.error_step, output=ending.output,
     )  # fmt: skip
     if not ended:
