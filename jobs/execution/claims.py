@@ -80,23 +80,23 @@ def claim_next(owner: str, *, without_jobs: Collection[int] = ()) -> Claim | Non
 
 def _claim_of(job_id: int, owner: str) -> Claim | None:
     waiting = Batch.objects.filter(job_id=job_id, status=BatchStatus.PENDING, due_at__lte=Now())
-    for batch_id in list(waiting.order_by("due_at", "number").values_list("pk", flat=True)[:4]):
+    rows = waiting.order_by("due_at", "number").values_list(
+        "pk", "team_id", "fence", "attempt_count", "commit_number", "is_split"
+    )
+    for batch_id, team_id, fence, attempt, commit_number, is_split in list(rows[:4]):
         with transaction.atomic():
-            taken = waiting.filter(pk=batch_id).update(
+            taken = waiting.filter(pk=batch_id, fence=fence).update(
                 status=BatchStatus.RUNNING, lease_owner=owner,
-                lease_expires_at=Now() + lease(), fence=F("fence") + 1,
-                attempt_count=F("attempt_count") + 1,
+                lease_expires_at=Now() + lease(), fence=fence + 1, attempt_count=attempt + 1,
             )  # fmt: skip
             if not taken:
                 continue  # somebody else has it
             if not _enter_job(job_id):
                 transaction.set_rollback(True)
                 return None
-            batch = Batch.objects.get(pk=batch_id)
             return Claim(
-                batch_id=batch_id, job_id=job_id, team_id=batch.team_id, fence=batch.fence,
-                attempt=batch.attempt_count, commit_number=batch.commit_number,
-                is_split=batch.is_split, owner=owner,
+                batch_id=batch_id, job_id=job_id, team_id=team_id, fence=fence + 1,
+                attempt=attempt + 1, commit_number=commit_number, is_split=is_split, owner=owner,
             )  # fmt: skip
     return None
 
@@ -106,7 +106,10 @@ def _enter_job(job_id: int) -> bool:
     open_jobs = Job.objects.filter(
         pk=job_id, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None, stop_error=""
     )
-    if not open_jobs.update(last_claimed_at=Now(), last_heartbeat_at=Now()):
+    turn = {"last_claimed_at": Now(), "last_heartbeat_at": Now()}
+    if open_jobs.filter(status=JobStatus.RUNNING).update(**turn):
+        return True
+    if not open_jobs.update(**turn):
         return False
     status, agent_id, team_id = open_jobs.values_list("status", "agent_id", "team_id").get()
     if status == JobStatus.RUNNING:

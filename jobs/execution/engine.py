@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, connections
 
-from jobs.execution import claims, journal, planning
+from jobs.execution import claims, journal, planning, statistics
 from jobs.execution.claims import Claim
 from jobs.execution.effects import Limits
 from jobs.execution.executor import BatchRun
@@ -97,6 +97,7 @@ class Engine:
         self.runs: dict[asyncio.Task[None], BatchRun | None] = {}
         self.claims: dict[asyncio.Task[None], Claim] = {}
         self.is_leaving = False
+        self._plan_at = 0.0
         self.ticked_at = time.monotonic()  # watched by the heartbeat (jobs/execution/worker.py)
 
     async def run(self, *, seconds: float = 20.0) -> bool:
@@ -110,6 +111,7 @@ class Engine:
                 more = await self._fill()
             if not self.runs:
                 if is_late or not more:
+                    await self.store.call(statistics.flush_minutes, after_seconds=0.0)
                     return is_late and more
                 continue
             timeout = LOOK_AGAIN_SECONDS
@@ -146,8 +148,12 @@ class Engine:
             if claim is None:
                 break
             self._begin(claim)
-        planned = await self.store.call(planning.plan_next)
-        return bool(planned) or bool(self.runs)
+        now = time.monotonic()
+        if now < self._plan_at:
+            return bool(self.runs)
+        planned = bool(await self.store.call(planning.plan_next))
+        self._plan_at = now if planned else now + LOOK_AGAIN_SECONDS
+        return planned or bool(self.runs)
 
     def _begin(self, claim: Claim) -> None:
         task = asyncio.create_task(self._run(claim))

@@ -25,6 +25,7 @@ from jobs.steps.base import Clients, Continue, EffectResult, Failed, Prepared, R
 log = logging.getLogger("spindle.engine")
 
 GROUP_SECONDS = 0.1
+PURE_GROUP_SECONDS = 1.0
 GROUP_SIZE = 250
 MOST_ATTEMPTS = 3  # claims of a batch before a record on its way is given up
 CHUNK = 50  # records moved through pure steps before other batches get the loop
@@ -339,7 +340,8 @@ class BatchRun:
         if not self._in_flight or (self._tasks and len(self._dirty) >= GROUP_SIZE):
             self._flush_soon(0.0)
         else:
-            self._flush_soon(GROUP_SECONDS)
+            # Without a call under way nothing waits for this but the progress bar.
+            self._flush_soon(GROUP_SECONDS if self._tasks else PURE_GROUP_SECONDS)
 
     async def _durable(self, state: RecordState) -> None:
         """Returns once the record's intent is committed."""
@@ -353,7 +355,7 @@ class BatchRun:
             return  # the present commit looks again when it is through
         loop = asyncio.get_running_loop()
         if self._timer:
-            if seconds or self._timer.when() <= loop.time():
+            if self._timer.when() <= loop.time() + seconds:
                 return
             self._timer.cancel()
         # call_later, also for "now": the records that are ready join the group first.

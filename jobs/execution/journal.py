@@ -99,6 +99,7 @@ def early_callbacks(record_ids: list[int]) -> dict[tuple[int, int], dict[str, An
 def commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
     """Make a group durable, then tell the screens (seldom enough: jobs/events.py)."""
     answer = _commit(claim, program, group, commit_number)
+    statistics.flush_minutes()
     events.announce_soon(claim.job_id)
     return answer
 
@@ -113,7 +114,7 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
         ours = Batch.objects.filter(
             pk=claim.batch_id, fence=claim.fence, lease_owner=claim.owner,
             status=BatchStatus.RUNNING, commit_number=commit_number - 1,
-        ).update(commit_number=commit_number, lease_expires_at=Now() + lease())  # fmt: skip
+        ).update(commit_number=commit_number, **_batch_after(group))  # fmt: skip
         if not ours:
             return _already(claim, commit_number)
         written = bulk.update_records(claim.batch_id, group.rows)
@@ -121,12 +122,16 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
             raise Fenced(f"{len(group.rows) - written} records are no longer in this batch")
         if group.deferred:
             _defer(claim, group.deferred)
-        if group.is_last:
-            Batch.objects.filter(pk=claim.batch_id).update(
-                status=BatchStatus.DONE, lease_owner="", lease_expires_at=None,
-                finished_at=timezone.now(),
-            )  # fmt: skip
         return _count(claim, program, group)
+
+
+def _batch_after(group: Group) -> dict[str, Any]:
+    if group.is_last:
+        return {
+            "status": BatchStatus.DONE, "lease_owner": "", "lease_expires_at": None,
+            "finished_at": Now(),
+        }  # fmt: skip
+    return {"lease_expires_at": Now() + lease()}
 
 
 def _already(claim: Claim, commit_number: int) -> Answer:

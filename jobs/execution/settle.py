@@ -36,12 +36,15 @@ class Ending:
 
 def settle(job_id: int) -> bool:
     """Close the job if its work has stopped. True when this call ended it; called often."""
+    open_batches = Batch.objects.filter(job_id=job_id, status__in=OPEN_BATCHES)
+    # A commit holds the job's row already: of two batches that end at once, one sees the other's.
+    if open_batches.exists():
+        return False
     with transaction.atomic():
-        # Two batches that end at once: the row lock lets one see the other's end.
         locked = Job.objects.filter(pk=job_id, status__in=ACTIVE_JOB_STATUSES).update(
             status=F("status")
         )
-        if not locked or Batch.objects.filter(job_id=job_id, status__in=OPEN_BATCHES).exists():
+        if not locked or open_batches.exists():
             return False
         job = Job.objects.get(pk=job_id)
         if job.kind in REPORTED_KINDS:

@@ -4,9 +4,12 @@ The caller holds the job's row, so a job's own funnel is read and written withou
 minutes are shared by jobs and are raised by UPDATEs.
 """
 
+import threading
+import time
 from collections import Counter
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -15,6 +18,8 @@ from jobs.execution.passage import StepDelta
 from jobs.execution.program import Program
 from jobs.models import RecordMinute, StepCount, StepMinute
 
+FLUSH_SECONDS = 2.0
+
 COLUMNS = {
     "reached": "reached_count", "completed": "passed_count", "failed": "failed_count",
     "skipped": "skipped_count", "waiting": "waiting_count", "uncertain": "uncertain_count",
@@ -22,13 +27,11 @@ COLUMNS = {
 
 
 def add(program: Program, deltas: dict[int, StepDelta], changes: Counter[str]) -> None:
+    """A job's funnel, in the caller's transaction; the minutes of charts wait for the flush."""
     now = timezone.now()
     if deltas:
         _add_steps(program.job_id, deltas, now)
-        _add_step_minutes(program, deltas, now.replace(second=0, microsecond=0))
-    ended = sum(changes[status] for status in changes if status in ENDED and changes[status] > 0)
-    if ended:
-        _add_minute(program.project_id, changes, ended, now.replace(second=0, microsecond=0))
+    _pending.add(program, deltas, changes, now.replace(second=0, microsecond=0))
 
 
 ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "uncertain"})
@@ -53,11 +56,70 @@ def _add_steps(job_id: int, deltas: dict[int, StepDelta], now: datetime) -> None
     )  # fmt: skip
 
 
-def _add_minute(project_id: int, changes: Counter[str], ended: int, minute: datetime) -> None:
-    done, failed = max(0, changes["completed"]), max(0, changes["failed"])
+class PendingMinutes:
+    """What charts count, gathered for a second or two: a dozen statements less a commit.
+
+    A worker that is killed takes its last seconds of chart with it, and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: dict[tuple[int, datetime], Counter[str]] = {}
+        self._steps: dict[tuple[int, int, str, datetime], StepDelta] = {}
+        self._flushed_at = 0.0
+
+    def add(
+        self, program: Program, deltas: dict[int, StepDelta], changes: Counter[str],
+        minute: datetime,
+    ) -> None:  # fmt: skip
+        ended = {status: n for status, n in changes.items() if status in ENDED and n > 0}
+        with self._lock:
+            if ended:
+                self._records.setdefault((program.project_id, minute), Counter()).update(ended)
+            for number, delta in deltas.items():
+                step = program.at(number)
+                if step is None or program.pipeline_id is None or not any(delta.histogram):
+                    continue
+                key = (program.project_id, program.pipeline_id, step.name, minute)
+                total = self._steps.setdefault(key, StepDelta())
+                total.total_ms += delta.total_ms
+                total.histogram = add_histogram(total.histogram, delta.histogram)
+
+    def take(
+        self, after_seconds: float
+    ) -> tuple[
+        dict[tuple[int, datetime], Counter[str]], dict[tuple[int, int, str, datetime], StepDelta]
+    ]:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._flushed_at < after_seconds:
+                return {}, {}
+            self._flushed_at = now
+            taken = self._records, self._steps
+            self._records, self._steps = {}, {}
+            return taken
+
+
+_pending = PendingMinutes()
+
+
+def flush_minutes(*, after_seconds: float = FLUSH_SECONDS) -> None:
+    """Write what was gathered, unless it was done less than `after_seconds` ago."""
+    records, steps = _pending.take(after_seconds)
+    if not records and not steps:
+        return
+    with transaction.atomic():
+        for (project_id, minute), ended in sorted(records.items(), key=lambda item: item[0]):
+            _add_minute(project_id, minute, ended)
+        for key, delta in sorted(steps.items(), key=lambda item: item[0]):
+            _add_step_minute(*key, delta)
+
+
+def _add_minute(project_id: int, minute: datetime, ended: Counter[str]) -> None:
+    done, failed = ended["completed"], ended["failed"]
     raised = {
         "done_count": F("done_count") + done, "failed_count": F("failed_count") + failed,
-        "other_count": F("other_count") + ended - done - failed,
+        "other_count": F("other_count") + ended.total() - done - failed,
     }  # fmt: skip
     row = RecordMinute.objects.filter(project_id=project_id, minute=minute)
     if not row.update(**raised):
@@ -67,30 +129,20 @@ def _add_minute(project_id: int, changes: Counter[str], ended: int, minute: date
         row.update(**raised)
 
 
-def _add_step_minutes(program: Program, deltas: dict[int, StepDelta], minute: datetime) -> None:
-    if program.pipeline_id is None:
-        return
-    for number, delta in sorted(deltas.items()):
-        count = sum(delta.histogram)
-        step = program.at(number)
-        if not count or step is None:
-            continue
-        rows = StepMinute.objects.filter(
-            project_id=program.project_id, pipeline_id=program.pipeline_id,
-            step_name=step.name, minute=minute,
-        )  # fmt: skip
-        raised = {"count": F("count") + count, "total_ms": F("total_ms") + delta.total_ms}
-        if not rows.update(**raised):
-            StepMinute.objects.bulk_create(
-                [
-                    StepMinute(
-                        project_id=program.project_id, pipeline_id=program.pipeline_id,
-                        step_name=step.name, minute=minute,
-                    )
-                ],
-                ignore_conflicts=True,
-            )  # fmt: skip
-            rows.update(**raised)
-        # The row is locked by the update above until this transaction ends.
-        histogram = rows.values_list("histogram", flat=True).get()
-        rows.update(histogram=add_histogram(histogram, delta.histogram))
+def _add_step_minute(
+    project_id: int, pipeline_id: int, step_name: str, minute: datetime, delta: StepDelta
+) -> None:
+    named = {
+        "project_id": project_id, "pipeline_id": pipeline_id, "step_name": step_name,
+        "minute": minute,
+    }  # fmt: skip
+    rows = StepMinute.objects.filter(**named)
+    raised = {
+        "count": F("count") + sum(delta.histogram), "total_ms": F("total_ms") + delta.total_ms
+    }  # fmt: skip
+    if not rows.update(**raised):
+        StepMinute.objects.bulk_create([StepMinute(**named)], ignore_conflicts=True)
+        rows.update(**raised)
+    # The row is locked by the update above until this transaction ends.
+    histogram = rows.values_list("histogram", flat=True).get()
+    rows.update(histogram=add_histogram(histogram, delta.histogram))
