@@ -41,20 +41,22 @@ class Channel(filesystem.Channel):
         # Without a binding a virtual exchange delivers to the queue of the routing key's name.
         return []
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+    def _queue_bind(
+        self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None
+    ) -> None:
         pass
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
-        return [routing_key or default or self.deadletter_queue]
+        return [routing_key or default or str(self.deadletter_queue)]
 
-    def _put(self, queue: str, payload: dict[str, Any], **kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
         folder = self._folder(queue)
         name = f"{time.time_ns():020d}-{next(_counter):06d}-{uuid.uuid4().hex}"
         draft = folder / f".{name}"
         draft.write_bytes(dumps(payload).encode())
         draft.rename(folder / f"{name}.msg")
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         """The oldest message; whoever renames the file has it.
 
         Names are listed once and then worked off, so that a long queue is not read again for

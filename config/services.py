@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 30
 POSTGRES_USER = "spindle"
@@ -46,7 +47,7 @@ def production_services() -> Iterator[dict[str, str]]:
 def _postgres(folder: Path, initdb: str, postgres: str, port: int) -> Iterator[None]:
     folder.mkdir(mode=0o700)
     owner = _unprivileged(folder)
-    common = {"user": owner, "group": pwd.getpwnam(owner).pw_gid} if owner else {}
+    common: dict[str, Any] = {"user": owner, "group": pwd.getpwnam(owner).pw_gid} if owner else {}
     _run_quietly(
         [initdb, "-D", str(folder), "-U", POSTGRES_USER, "-A", "trust", "-E", "UTF8",
          "--locale", "C.UTF-8", "--no-sync"],
@@ -87,7 +88,7 @@ def _running(server: "subprocess.Popen[bytes]", port: int, log: Path) -> Iterato
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             if server.poll() is not None or time.monotonic() > deadline:
-                raise Missing(f"{server.args} did not start:\n{log.read_text()[-2000:]}")
+                raise Missing(f"{server.args!r} did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.05)
         yield
     finally:
@@ -150,8 +151,8 @@ def install(*packages: str) -> None:
     _run_quietly(command, env=env)
 
 
-def _run_quietly(command: list[str], **options: object) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload] # noqa: S603
+def _run_quietly(command: list[str], **options: Any) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # noqa: S603
     if done.returncode:
         raise Missing(f"{' '.join(command)} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
 
