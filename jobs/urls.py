@@ -1,7 +1,17 @@
 from django.urls import URLPattern, path
 
 from jobs import portal_urls
-from jobs.views import approvals, callback, comparison, journey, records, runs, start_run, uncertain
+from jobs.views import (
+    approvals,
+    callback,
+    comparison,
+    journey,
+    live_ops,
+    records,
+    runs,
+    start_run,
+    uncertain,
+)
 
 app_name = "jobs"
 
@@ -36,6 +46,7 @@ urlpatterns: list[URLPattern] = [
     ),
     # --- answers from outside
     path("callbacks/<str:token>", callback.CallbackView.as_view(), name="callback"),
+    path(f"{PROJECT}/live-ops", live_ops.LiveOpsView.as_view(), name="live_ops"),
     # --- a run beside another
     path("portal/jobs/<int:pk>/comparison", comparison.ComparisonView.as_view(), name="comparison"),
 ]

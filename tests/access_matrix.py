@@ -51,6 +51,7 @@ MATRIX: dict[str, tuple[str | None, str | None]] = {
     "jobs:failures": ("viewer", None),
     "jobs:force_stop": ("operator", "operator"),
     "jobs:list": ("signed-in", None),
+    "jobs:live_ops": ("viewer", None),
     "jobs:pause": (None, "operator"),
     "jobs:queue": ("signed-in", None),
     "jobs:record": ("viewer", None),

@@ -113,3 +113,13 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         if value not in (None, ""):
             params[key] = value
     return f"?{params.urlencode()}" if params else context["request"].path
+
+
+@register.filter
+def ms(milliseconds: float | None) -> str:
+    """0.42 → "0.4ms", 412.3 → "412ms", 3040 → "3.0s"."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 10:
+        return f"{milliseconds:.1f}ms"
+    return duration(milliseconds / 1000)

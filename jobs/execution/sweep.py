@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import settle, waits
+from jobs.execution import settle, stalls, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.models import Batch, Job, Worker
@@ -32,6 +32,7 @@ def sweep() -> None:
     offer_expired()
     waits.resume_due()
     settle_stopped()
+    stalls.mark()
     Worker.objects.filter(last_heartbeat_at__lt=Now() - FORGOTTEN_AFTER).delete()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import django_filters as filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import DateTimeInput
 from django.utils import timezone
 
@@ -84,8 +84,10 @@ class JobFilterSet(filters.FilterSet):
 
     def filter_stalled(self, queryset: QuerySet[Job], _name: str, value: bool) -> QuerySet[Job]:  # noqa: FBT001 -- django-filter's signature
         running = queryset.filter(status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING)
-        stalled = usual.stalled_ids(running)
-        return queryset.filter(pk__in=stalled) if value else queryset.exclude(pk__in=stalled)
+        stalled = Q(pk__in=usual.stalled_ids(running)) | Q(
+            status=JobStatus.RUNNING, stalled_at__isnull=False
+        )
+        return queryset.filter(stalled) if value else queryset.exclude(stalled)
 
     def active(self) -> list[tuple[str, str, str]]:
         """(parameter, label, value in words) of every filter that is on."""

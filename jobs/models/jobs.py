@@ -98,6 +98,8 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # Set by the sweep when work is silent, cleared when it is heard of again.
+    stalled_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_claimed_at = models.DateTimeField(null=True, blank=True)
 
     created_by = models.ForeignKey(

@@ -1,0 +1,50 @@
+"""Running jobs nobody has heard of: marked, told in their history, cleared when they are back."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from jobs import events
+from jobs.events import EventKind
+from jobs.models import Job
+from jobs.models.jobs import JobKind
+from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
+
+SILENT_AFTER = timedelta(seconds=60)
+SLICE = 200
+# Work that other programs report is as quiet as they like.
+OWN_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
+
+
+def mark() -> None:
+    """One round of the sweep: mark what fell silent, clear what spoke again."""
+    running = Job.objects.filter(
+        status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING, kind__in=OWN_KINDS
+    )
+    silent = running.filter(stalled_at=None, last_heartbeat_at__lt=Now() - SILENT_AFTER)
+    for job in silent.only("id", "last_heartbeat_at", "agent_name")[:SLICE]:
+        with transaction.atomic():
+            if silent.filter(pk=job.pk).update(stalled_at=Now()):
+                events.emit(
+                    job.pk, EventKind.STALLED,
+                    f"Nothing has been heard of this job since "
+                    f"{job.last_heartbeat_at:%H:%M:%S} UTC.",
+                    payload={"last_heartbeat_at": str(job.last_heartbeat_at)},
+                )  # fmt: skip
+    back = running.filter(last_heartbeat_at__gt=F("stalled_at"))
+    for job in back.only("id", "stalled_at", "last_heartbeat_at")[:SLICE]:
+        with transaction.atomic():
+            if back.filter(pk=job.pk).update(stalled_at=None):
+                events.emit(
+                    job.pk, EventKind.HEARTBEAT_BACK,
+                    f"Heard of again after {_gap(job)}.",
+                    payload={"silent_since": str(job.stalled_at)},
+                )  # fmt: skip
+
+
+def _gap(job: Job) -> str:
+    assert job.stalled_at is not None and job.last_heartbeat_at is not None  # noqa: PT018
+    seconds = (job.last_heartbeat_at - job.stalled_at + SILENT_AFTER).total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
