@@ -71,7 +71,7 @@ def _speed_now(job: Job, now: datetime) -> float | None:
         .values_list("completed_at", flat=True)[:SPEED_SAMPLE]
     )
     if len(ended) == SPEED_SAMPLE:
-        since = ended[-1]
+        since = ended[-1] or since
     length = (now - since).total_seconds()
     return len(ended) / length if length > 0 else None
 

@@ -24,7 +24,7 @@ class StepEntryIs(Func):
         sql = f"((jsonb_path_query_array({column}, %s::jsonpath) ->> -1) = ANY(%s))"
         return sql, [*params, path, list(self.statuses)]
 
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         column, params = compiler.compile(self.source_expressions[0])
         marks = ", ".join(["%s"] * len(self.statuses))
         sql = (  # only a compiled column and marks are put in; values are parameters

@@ -46,7 +46,8 @@ class ApprovalListView(ProjectAccessMixin, TemplateView):
             raise Http404("Not found.")
         note = request.POST.get("note", "").strip()[:300]
         ids = [int(pk) for pk in request.POST.getlist("record") if pk.isdigit() and len(pk) < 19]
-        done, refusals = 0, {}
+        done = 0
+        refusals: dict[str, int] = {}
         for record in self._waiting().filter(pk__in=ids[:MOST_AT_ONCE]).select_related("job"):
             try:
                 verb(record, self.actor, note=note)

@@ -1,6 +1,8 @@
 """One view for a page and its parts: which template answers a request."""
 
-from django.http import HttpRequest, HttpResponseBase
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -22,8 +24,8 @@ class FragmentMixin:
             return [self.fragments[htmx.target]]
         return [self.template_name]
 
-    def dispatch(self, request, *args, **kwargs) -> HttpResponseBase:  # type: ignore[no-untyped-def]
-        response = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         patch_vary_headers(response, ["HX-Request", "HX-Target"])
         return response
 

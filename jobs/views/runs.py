@@ -77,6 +77,8 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             "funnel": funnel(run, steps),
             "resent_id": self._resent_id(run),
             "efforts": Effort.choices,
+            # Contacts the run has not come to have no record yet.
+            "unbegun_count": run.total_count - run.planned_count,
         }
 
     def _resent_id(self, run: Job) -> int | None:

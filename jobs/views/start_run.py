@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -58,7 +57,7 @@ class StartRunView(ProjectAccessMixin, FormView):
         address = reverse("jobs:start_run_forecast", args=[self.project.slug])
         return redirect(f"{address}?{urlencode(params)}")
 
-    def _import(self, file: UploadedFile) -> ContactImport:
+    def _import(self, file: Any) -> ContactImport:
         """A small file is imported at once; a large one goes on in the background."""
         name = file.name or "contacts.csv"
         imported = receiving.receive(
@@ -111,7 +110,7 @@ class ForecastView(ProjectAccessMixin, TemplateView):
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         if "forecast" not in context:
             for errors in context["form"].errors.values():
-                messages.error(self.request, errors[0])
+                messages.error(self.request, str(errors[0]))
             return redirect("jobs:start_run", self.project.slug)
         return super().render_to_response(context, **kwargs)
 
@@ -119,7 +118,7 @@ class ForecastView(ProjectAccessMixin, TemplateView):
         form = StartRunForm(request.POST, project=self.project)
         if not form.is_valid():
             for errors in form.errors.values():
-                messages.error(request, errors[0])
+                messages.error(request, str(errors[0]))
             return redirect("jobs:start_run", slug)
         try:
             run = dispatch.dispatch_spinner(

@@ -24,7 +24,7 @@ def make_run(project, make_spinner):
         run = Job.objects.create(
             team=project.team, project=project, kind="spinner", pipeline=spinner,
             version=spinner.current_version, workflow_slug=spinner.slug, label=spinner.name,
-            name=spinner.name, status=status, total_count=total,
+            name=spinner.name, status=status, total_count=total, planned_count=total,
             steps=[{"name": s["name"], "kind": s["kind"]} for s in spinner.current_version.steps],
             started_at=now - timedelta(minutes=4), created_by_name="Mira K.", **counts, **fields,
         )  # fmt: skip
@@ -109,6 +109,16 @@ def test_a_run_that_ended_early_says_what_is_unprocessed(as_user, viewer, projec
     assert "7 unprocessed" in page
     shown = client.get(url(project, run, status="unprocessed")).context["records"]
     assert len(shown) == 7
+
+
+def test_contacts_never_begun_are_explained(as_user, viewer, project, make_run):
+    """R1: cancelled before it came to them, they are counted but have no record."""
+    run = make_run(total=3, status="cancelled", done_count=3, completed_at=timezone.now())
+    Job.objects.filter(pk=run.pk).update(total_count=9, cancelled_count=6, planned_count=3)
+    client = as_user(viewer)
+    page = client.get(url(project, run, status="cancelled")).content.decode()
+    assert "before it came to them: 6 contacts" in page
+    assert "before it came to 6 of them" in client.get(url(project, run)).content.decode()
 
 
 def test_the_funnel_leads_to_records(as_user, viewer, project, make_run):
