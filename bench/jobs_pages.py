@@ -5,7 +5,8 @@
 
 Seeds once (a second call finds the rows), then measures inside one process, through the whole
 middleware stack, as a signed-in user: p50, p95 and best of `--rounds` requests, interleaved so
-that a slow moment of the machine hits every page alike (ratios are of the best); then eight clients at once against a server.
+that a slow moment of the machine hits every page alike (ratios are of the best); then eight
+clients at once against a server.
 """
 
 import argparse

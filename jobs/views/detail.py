@@ -133,6 +133,7 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         "action": action_for(job, may_operate=may_operate, is_resent=is_resent(job)),
         "may_force_stop": may_operate and force_at is not None and force_at <= timezone.now(),
         "force_stop_at": force_at,
+        "error_message": (job.error.strip().splitlines() or [""])[0][:300],
         "failure": explain(job.error_type) if job.status == JobStatus.FAILED else None,
         "pending_reason": pending_reason(job) if job.status == JobStatus.PENDING else "",
         "waits": waits_of(job) if job.waiting_count or job.status == JobStatus.WAITING else [],

@@ -111,7 +111,7 @@ def test_a_failed_job_says_why_where_and_what_to_do(as_user, operator, failed_jo
     for text in (
         "Back to failed jobs", f'href="/portal/jobs?status=failed#job-{failed_job.pk}"',
         "Step 2 (validate-gate) failed", "The repository refused the push.",
-        "What to do: Check for a concurrent push, rebase, and retry.", "Raw error",
+        "remote: rejected</div>", "What to do: Check for a concurrent push, rebase, and retry.", "Raw error",
         "Traceback &lt;x&gt;", "Job: FAILED | 10 events", "18ms", "15.1s", "32.8s", "attempt 3 of 3",
         "41ms", "not reached", "No output: the job failed before its last step.",
         f'href="/portal/jobs/{failed_job.pk}/resend"',
