@@ -49,10 +49,10 @@ def state_of(team_id: int, now: datetime | None = None) -> TeamState:
     agents = Agent.objects.filter(team_id=team_id).annotate(
         busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING))
     )
-    found = {agent.pk: agent for agent in agents}
+    found: dict[int, Agent] = {agent.pk: agent for agent in agents}
     free = {
         agent.pk: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
-        for agent in found.values()
+        for agent in agents
     }
     workers = Worker.objects.filter(last_heartbeat_at__gte=now - OFFLINE_AFTER)
     return TeamState(workers.exists(), free, found)

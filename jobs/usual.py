@@ -81,9 +81,9 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
     counted = [
         ((ended - started).total_seconds(), total)
         for started, ended, total, corrected in jobs
-        if not corrected
+        if not corrected and started and ended
     ]
-    corrected_count = len(jobs) - len(counted)
+    corrected_count = sum(1 for job in jobs if job[3])
     if len(counted) < ENOUGH:
         if known:
             known.delete()  # corrections took away what it stood on

@@ -19,7 +19,7 @@ JOB_ID = re.compile(r"(?:#|pipeline-job-)?(\d{1,18})", re.IGNORECASE)
 TICKET_NUMBER = Substr("ticket_key", StrIndex("ticket_key", Value("-")) + 1)
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(models.QuerySet["Job"]):  # type: ignore[name-defined] -- a circle of modules
     def visible_to(self, user: object) -> Self:
         if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", False):
             return self.none()

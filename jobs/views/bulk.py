@@ -53,10 +53,10 @@ class BulkConfirmView(TeamsScopeMixin, TemplateView):
     def selection(self) -> dict[str, Any]:
         if self.sent.get("all"):
             query = QueryDict(mutable=True)
-            for key, value in self.sent.items():
+            for key in self.sent:
                 name = key.removeprefix(FILTER_PREFIX)
                 if key.startswith(FILTER_PREFIX) and name in JobFilterSet.base_filters:
-                    query[name] = value
+                    query[name] = str(self.sent[key])
             return {"filter": query.urlencode()}
         ids = [int(value) for value in self.sent.getlist("job") if value.isdecimal()]
         return {"ids": ids[:MOST_TICKED]}
@@ -93,9 +93,9 @@ class BulkConfirmView(TeamsScopeMixin, TemplateView):
 
     def _back(self, selection: dict[str, Any]) -> str:
         query = QueryDict(mutable=True)
-        for key, value in self.sent.items():
-            if key.startswith(FILTER_PREFIX) and value:
-                query[key.removeprefix(FILTER_PREFIX)] = value
+        for key in self.sent:
+            if key.startswith(FILTER_PREFIX) and self.sent[key]:
+                query[key.removeprefix(FILTER_PREFIX)] = str(self.sent[key])
         url = reverse("jobs:list")
         return f"{url}?{query.urlencode()}" if query else url
 

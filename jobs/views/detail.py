@@ -1,10 +1,11 @@
 """One job's page, its living parts, its full history, and the reveal of a private value."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Count, Min
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -40,7 +41,7 @@ class JobDetailView(JobAccessMixin, TemplateView):
 
     template_name = "jobs/job_detail.html"
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.GET.get("stamp") is None:
             return super().get(request, *args, **kwargs)
         if request.GET["stamp"] == stamp_of(self.job) and not self.job.is_cancelling:
@@ -119,7 +120,7 @@ def stamp_of(job: Job) -> str:
 def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
     """Everything on the page that moves while the job does."""
     known = usual.usual_range(job)
-    force_at = force_stop_offered_at(job)
+    force_at = cast("datetime | None", force_stop_offered_at(job))
     return {
         "status_word": status_word(job),
         "progress": progress_words(job),

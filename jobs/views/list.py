@@ -14,7 +14,7 @@ from django.views.generic import TemplateView
 from accounts.permissions import Right
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.models import Job
-from jobs.querysets.jobs import distinct_values
+from jobs.querysets.jobs import LIST_COLUMNS, distinct_values
 from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
 from jobs.rows import rows_of, title_case
 from jobs.statuses import JobStatus
@@ -85,7 +85,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         pages = []
         for queryset in self.filtered():
             shown = queryset.exclude(pk__in=hidden) if hidden else queryset
-            pages.append(page_of(shown.for_list(), ["-id"], params, size=PAGE_SIZE))
+            pages.append(page_of(shown.only(*LIST_COLUMNS), ["-id"], params, size=PAGE_SIZE))
         return merged(pages, params)
 
     def _around(  # type: ignore[no-untyped-def]
@@ -166,7 +166,7 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         params = self.request.GET
-        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).for_list()
+        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).only(*LIST_COLUMNS)
         newest = params.get("newest", "")
         return super().get_context_data(
             rows=rows_of(jobs, self.roles),

@@ -4,13 +4,13 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
 from accounts.models import Membership, Team
 from accounts.permissions import Actor, Right, allows
 from accounts.views.access import TeamAccessMixin
 from jobs.models import Job
+from jobs.querysets.jobs import JobQuerySet
 
 
 class TeamsScopeMixin(LoginRequiredMixin):
@@ -38,7 +38,7 @@ class TeamsScopeMixin(LoginRequiredMixin):
         return Actor(user=self.request.user)  # type: ignore[arg-type]
 
     @property
-    def jobs(self) -> QuerySet[Job]:
+    def jobs(self) -> JobQuerySet:
         return Job.objects.of_teams(self.team_ids)
 
 

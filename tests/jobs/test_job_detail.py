@@ -15,6 +15,7 @@ from jobs.execution.dispatch import cancel, dispatch_workflow, pause_project
 from jobs.models import Agent, DurationRange, Job, JobEvent, Record, Worker
 from jobs.timeline import timeline_of
 from projects.models import Pipeline, PipelineVersion
+from tests.jobs.engine_rig import run_spinner
 
 STEPS = [
     {"name": "analyze-codebase", "kind": "template",
@@ -345,3 +346,26 @@ def test_resend_makes_one_job_however_often_it_is_pressed(
     assert "disabled>Resended</button>" in html
     assert f'Resent as <a class="link" href="/portal/jobs/{made.pk}"' in html
     assert f'href="/portal/jobs/{job.pk}"' in page(as_user(operator), made)
+
+
+def test_a_runs_funnel_leads_to_exactly_those_records(
+    as_user, viewer, make_spinner, make_contacts, project
+):
+    """R4 on the job's page: every number is a link to the records it counts."""
+    make_contacts(4)
+    steps = [
+        {"name": "pros", "kind": "condition",
+         "config": {"rows": [{"field": "contact.plan", "operator": "equals", "value": "pro"}],
+                    "on_true": "continue", "on_false": "end", "on_false_outcome": "not_pro"}},
+        {"name": "done", "kind": "outcome", "config": {"outcome": "pro"}},
+    ]  # fmt: skip
+    job = run_spinner(make_spinner(steps=steps))
+    html = page(as_user(viewer), job)
+    second = html.split('data-step="2"')[1].split("</div>")[0]
+    assert "2 reached" in second
+    assert "p50" in second
+    address = f"/portal/projects/spring/jobs/{job.pk}?step=2&amp;at=reached"
+    assert address in second
+    records = as_user(viewer).get(address.replace("&amp;", "&")).content.decode()
+    assert "Contact 1" in records
+    assert "Contact 2" not in records
