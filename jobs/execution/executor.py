@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from jobs.execution import journal, pacing
 from jobs.execution.claims import Claim
+from jobs.execution.counting import COLUMNS as COUNTED
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
 from jobs.execution.journal import Answer, Fenced, Group
 from jobs.execution.passage import Passage
@@ -26,6 +27,7 @@ log = logging.getLogger("spindle.engine")
 
 GROUP_SECONDS = 0.1
 PURE_GROUP_SECONDS = 1.0
+FUNNEL_SECONDS = 1.0
 GROUP_SIZE = 250
 MOST_ATTEMPTS = 3  # claims of a batch before a record on its way is given up
 CHUNK = 50  # records moved through pure steps before other batches get the loop
@@ -64,6 +66,7 @@ class BatchRun:
         self._tasks: set[asyncio.Task[None]] = set()
         self._deferred: dict[int, float] = {}  # by the loop's clock
         self._pace: list[float] = []
+        self._counted_at = time.monotonic()
 
     async def run(self) -> None:
         """To the end of the batch. Raises Fenced when the lease was taken over."""
@@ -415,8 +418,10 @@ class BatchRun:
         rows = []
         for state in self._dirty.values():
             if state.counted_as != state.status:
-                changes[state.counted_as] -= 1
-                changes[state.status] += 1
+                if state.counted_as in COUNTED:
+                    changes[state.counted_as] -= 1
+                if state.status in COUNTED:
+                    changes[state.status] += 1
                 state.counted_as = state.status
             rows.append(state.row())
         self._dirty = {}
@@ -425,9 +430,16 @@ class BatchRun:
             now = time.monotonic()
             deferred = {pk: max(0.0, due - now) for pk, due in self._deferred.items()}
             self._deferred = {}
+        # The funnel is one row a step, shared by all batches of the job: written once a second.
+        now = time.monotonic()
+        is_due = is_last or self.is_leaving or now - self._counted_at > FUNNEL_SECONDS
+        if is_due:
+            self._counted_at = now
         return Group(
-            rows=rows, changes=changes, deltas=self.passage.take_deltas(),
-            told=self.passage.take_told(), deferred=deferred, is_last=is_last and not self.is_leaving,
+            rows=rows, changes=changes,
+            deltas=self.passage.take_deltas() if is_due else {},
+            told=self.passage.take_told(), deferred=deferred,
+            is_last=is_last and not self.is_leaving,
         )  # fmt: skip
 
     async def _abandon(self) -> None:

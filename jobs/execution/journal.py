@@ -98,17 +98,21 @@ def early_callbacks(record_ids: list[int]) -> dict[tuple[int, int], dict[str, An
 
 def commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
     """Make a group durable, then tell the screens (seldom enough: jobs/events.py)."""
-    answer = _commit(claim, program, group, commit_number)
+    has_ended = _commit(claim, program, group, commit_number)
+    # Read after the commit: a cancel that was committed before any of these effects begins is
+    # seen, and the job's row need not be locked for intents.
+    answer = Answer(is_stopping=_is_stopping(claim.job_id), has_ended=has_ended)
     statistics.flush_minutes()
     events.announce_soon(claim.job_id)
     return answer
 
 
-def _commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
+def _commit(claim: Claim, program: Program, group: Group, commit_number: int) -> bool:
     """One transaction: fence, records, counters, statistics, events; the last one settles too.
 
     `commit_number` is the group's own: a second call with the same group after a broken
-    connection finds it and changes nothing. Raises Fenced where the lease was taken over.
+    connection finds it and changes nothing. True: the job has ended with it. Raises Fenced where
+    the lease was taken over.
     """
     with transaction.atomic():
         ours = Batch.objects.filter(
@@ -116,7 +120,8 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
             status=BatchStatus.RUNNING, commit_number=commit_number - 1,
         ).update(commit_number=commit_number, **_batch_after(group))  # fmt: skip
         if not ours:
-            return _already(claim, commit_number)
+            _already(claim, commit_number)
+            return False
         written = bulk.update_records(claim.batch_id, group.rows)
         if written != len(group.rows):
             raise Fenced(f"{len(group.rows) - written} records are no longer in this batch")
@@ -134,18 +139,21 @@ def _batch_after(group: Group) -> dict[str, Any]:
     return {"lease_expires_at": Now() + lease()}
 
 
-def _already(claim: Claim, commit_number: int) -> Answer:
+def _already(claim: Claim, commit_number: int) -> None:
     """Zero rows: either this very group was committed before, or somebody else has the batch."""
     done = Batch.objects.filter(
         pk=claim.batch_id, fence=claim.fence, commit_number=commit_number
     ).exists()
     if not done:
         raise Fenced("the lease was taken over")
-    return Answer(is_stopping=_is_stopping(claim.job_id))
 
 
-def _count(claim: Claim, program: Program, group: Group) -> Answer:
-    """The part that locks the job's row: kept last, so that it is held shortly."""
+def _count(claim: Claim, program: Program, group: Group) -> bool:
+    """The part that locks the job's row: kept last, so that it is held shortly, and left out
+    where a group only holds intents.
+    """
+    if not (group.changes or group.deltas or group.told or group.is_last):
+        return False
     Job.objects.filter(pk=claim.job_id).update(
         last_heartbeat_at=Now(), **counting.differences(group.changes)
     )
@@ -156,8 +164,7 @@ def _count(claim: Claim, program: Program, group: Group) -> Answer:
             Job.objects.filter(pk=claim.job_id).update(current_step=payload["step"])
     if group.changes:
         _check_failure_limit(claim.job_id, program.options, group.changes)
-    has_ended = settle.settle(claim.job_id) if group.is_last else False
-    return Answer(is_stopping=_is_stopping(claim.job_id), has_ended=has_ended)
+    return settle.settle(claim.job_id) if group.is_last else False
 
 
 def _is_stopping(job_id: int) -> bool:

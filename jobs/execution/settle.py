@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import counting
+from jobs.execution import counting, statistics
 from jobs.models import Batch, Job, Record
 from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import (
@@ -122,6 +122,8 @@ def _end(job: Job, ending: Ending) -> bool:
     )  # fmt: skip
     if not ended:
         return False
+    if job.events.filter(kind=EventKind.LEASE_EXPIRED).exists():
+        statistics.recount_steps(job.pk)
     events.emit(job.pk, ending.kind, ending.message, payload={"counts": job.counts()})
     if job.started_at:
         from jobs import usual  # it reads jobs; settle only tells it

@@ -16,7 +16,7 @@ from django.utils import timezone
 from jobs.execution.bulk import add_histogram
 from jobs.execution.passage import StepDelta
 from jobs.execution.program import Program
-from jobs.models import RecordMinute, StepCount, StepMinute
+from jobs.models import Record, RecordMinute, StepCount, StepMinute
 
 FLUSH_SECONDS = 2.0
 
@@ -35,6 +35,22 @@ def add(program: Program, deltas: dict[int, StepDelta], changes: Counter[str]) -
 
 
 ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "uncertain"})
+
+
+def recount_steps(job_id: int) -> None:
+    """The funnel anew from the journeys: after a worker was lost with its last second of it."""
+    deltas: dict[int, Counter[str]] = {}
+    rows = Record.objects.filter(job_id=job_id).values_list("journey", flat=True)
+    for journey in rows.iterator(2_000):
+        for entry in journey:
+            counts = deltas.setdefault(entry["step"], Counter())
+            counts[entry["status"]] += 1
+            counts["reached"] += entry["status"] != "skipped"
+    for number, counts in deltas.items():
+        StepCount.objects.update_or_create(
+            job_id=job_id, step=number,
+            defaults={column: counts[name] for name, column in COLUMNS.items()},
+        )  # fmt: skip
 
 
 def _add_steps(job_id: int, deltas: dict[int, StepDelta], now: datetime) -> None:
