@@ -9,6 +9,7 @@ from accounts.models import (
     AuditEntry,
     Invitation,
     Membership,
+    Retention,
     Team,
     Usage,
     User,
@@ -144,6 +145,12 @@ class UsageAdmin(PlainAdmin):
     list_select_related = ("team",)
     search_fields = ("team__slug__istartswith",)
     date_hierarchy = None
+
+
+@admin.register(Retention)
+class RetentionAdmin(ReadOnlyAdmin):
+    list_display = ("team", "round_at", "is_behind", "pruned_at", "record_count")
+    ordering = ("team",)
 
 
 @admin.register(AuditEntry)

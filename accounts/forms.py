@@ -31,6 +31,33 @@ class PlanForm(forms.ModelForm):
         }
 
 
+class RetentionForm(forms.ModelForm):
+    """Empty: kept for ever."""
+
+    class Meta:
+        model = Team
+        fields = ("journey_retention_days", "event_retention_days", "record_retention_days")
+        labels = {
+            "journey_retention_days": "Journeys, days",
+            "event_retention_days": "Execution history, days",
+            "record_retention_days": "Records, days",
+        }
+        help_texts = {
+            "journey_retention_days": "What each step got and gave; such records cannot be retried.",
+            "event_retention_days": "The events behind a job's timeline.",
+            "record_retention_days": "Outcomes by contact, with their journeys.",
+        }
+
+    def __init__(self, *args: object, **kwargs: object):
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        for name, field in self.fields.items():
+            self.fields[name] = forms.IntegerField(
+                label=field.label, help_text=field.help_text, required=False,
+                min_value=1, max_value=36_500,
+                widget=forms.NumberInput(attrs={**FIELD, "min": 1, "placeholder": "for ever"}),
+            )  # fmt: skip
+
+
 class InviteForm(forms.Form):
     email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs=FIELD))
     role = forms.ChoiceField(

@@ -100,6 +100,23 @@ class Team(models.Model):
         return self.name
 
 
+class Retention(models.Model):
+    """How far a team's retention rules have come: written by the rounds of pruning."""
+
+    team = models.OneToOneField(Team, models.CASCADE, primary_key=True, related_name="retention")
+    changed_at = models.DateTimeField(null=True, blank=True)
+    round_at = models.DateTimeField(null=True, blank=True)
+    is_behind = models.BooleanField(default=False, help_text="The last round left work over.")
+    # The last round in which something went, and how much.
+    pruned_at = models.DateTimeField(null=True, blank=True)
+    journey_count = models.PositiveIntegerField(default=0)
+    event_count = models.PositiveIntegerField(default=0)
+    record_count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"Retention of {self.team}"
+
+
 class Role(models.TextChoices):
     """In rising order; compared only in accounts/permissions.py."""
 

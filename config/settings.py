@@ -114,6 +114,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TASK_SEND_SENT_EVENT = False
 SWEEP_SECONDS = env.number("SPINDLE_SWEEP_SECONDS", 3, lowest=1, highest=60)
 IMPORT_SWEEP_SECONDS = 15
+RETENTION_SECONDS = 60
 CELERY_BEAT_SCHEDULE = {
     # A poke nobody took in time is worthless: the next one is already there.
     "sweep": {
@@ -125,6 +126,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "projects.sweep_imports",
         "schedule": IMPORT_SWEEP_SECONDS,
         "options": {"expires": IMPORT_SWEEP_SECONDS},
+    },
+    "retention": {
+        "task": "jobs.prune",
+        "schedule": RETENTION_SECONDS,
+        "options": {"expires": RETENTION_SECONDS},
     },
     "bulk-actions": {
         "task": "jobs.work_on_bulk_actions",

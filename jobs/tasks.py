@@ -27,6 +27,14 @@ def sweep() -> None:
     sweep_and_hint()
 
 
+@shared_task(name="jobs.prune", ignore_result=True)
+def prune() -> None:
+    """One bounded round of what teams' retention rules let go of."""
+    from jobs.execution.retention import prune_round
+
+    prune_round()
+
+
 # --- The worker's life: it looks for work as soon as it is up, and ends softly -----------------
 
 

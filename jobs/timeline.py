@@ -109,6 +109,8 @@ class Timeline:
 
 def timeline_of(job: Job, now: datetime | None = None) -> Timeline | None:
     """Three queries; None where there is no history to read (pruned, never made, store down)."""
+    if job.events_pruned_at:
+        return None  # what was said since is not the whole story
     try:
         counts = dict(
             JobEvent.objects.filter(job_id=job.pk)

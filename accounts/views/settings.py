@@ -1,6 +1,6 @@
 """A team's settings: general, members, tokens, history."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.views import View
 from django.views.generic import TemplateView
 
-from accounts import audit, membership, tokens, usage
+from accounts import audit, membership, retention, tokens, usage
 from accounts.errors import Refused
-from accounts.forms import InviteForm, PlanForm, RoleForm, TeamForm, TokenForm
+from accounts.forms import InviteForm, PlanForm, RetentionForm, RoleForm, TeamForm, TokenForm
 from accounts.models import ApiToken, Invitation, Membership, Role, Team
 from accounts.permissions import Right, require
 from accounts.views.access import TeamAccessMixin
@@ -38,12 +38,17 @@ class TeamSettingsView(TeamAccessMixin, TemplateView):
     template_name = "accounts/team_settings.html"
     extra_context = {"section": "team"}
     write_right = Right.ADMINISTER
+    forms: ClassVar[dict[str, tuple[str, Any]]] = {
+        "plan": ("plan_form", PlanForm), "retention": ("retention_form", RetentionForm),
+    }  # fmt: skip
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         return {
             "form": TeamForm(instance=self.team),
             "plan_form": PlanForm(instance=self.team),
+            "retention_form": RetentionForm(instance=self.team),
+            "retention": retention.state_of(self.team),
             "meters": usage.meters(self.team),
             "resets_on": usage.resets_on(),
             "teams": Team.objects.visible_to(self.request.user),
@@ -51,14 +56,18 @@ class TeamSettingsView(TeamAccessMixin, TemplateView):
         }
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        is_plan = "plan" in request.POST
-        before = {f: getattr(self.team, f) for f in PlanForm.Meta.fields} | {"name": self.team.name}
-        form = (PlanForm if is_plan else TeamForm)(request.POST, instance=self.team)
+        name, form_class = next(
+            (found for key, found in self.forms.items() if key in request.POST), ("form", TeamForm)
+        )
+        before = {f: getattr(self.team, f) for f in form_class.Meta.fields}
+        form = form_class(request.POST, instance=self.team)
         if not form.is_valid():
-            name = "plan_form" if is_plan else "form"
+            self.team.refresh_from_db()  # the form wrote what was typed into it
             return self.render_to_response(self.get_context_data(**{name: form}))
         with transaction.atomic():
             form.save()
+            if name == "retention_form" and form.has_changed():
+                retention.changed(self.team)
             audit.record(
                 self.team, self.actor, "team.changed", self.team.name,
                 **{f: [before[f], getattr(self.team, f)] for f in form.changed_data},

@@ -88,7 +88,9 @@ def undo_correction(event: JobEvent, actor: Actor) -> JobEvent:
             raise Refused("This correction was undone already.", code="NOT_UNDOABLE")
         record_id: Any = event.payload.get("record")
         if record_id:
-            record = Record.objects.get(pk=record_id)
+            record = Record.objects.filter(pk=record_id).first()
+            if record is None:
+                raise Refused("The record has been pruned.", code="NOT_UNDOABLE")
             _set_record(record, new, old)
         elif old not in FINAL_JOB_STATUSES:
             raise Refused(

@@ -8,10 +8,16 @@ class Refused(Exception):
 
     Codes: PLAN_LIMIT, NOT_ACTIVE, NOT_PUBLISHED, NO_CONTACTS, ALREADY_ENDED, NOT_FAILED,
     NOT_WAITING, NOT_UNCERTAIN, TOO_EARLY, STILL_RUNNING, BAD_TRANSITION, REASON_NEEDED,
-    UNKNOWN_TOKEN, NOT_UNDOABLE.
+    UNKNOWN_TOKEN, NOT_UNDOABLE, PRUNED.
     """
 
     def __init__(self, message: str, *, code: str, **facts: Any):
         super().__init__(message)
         self.code = code
         self.facts = facts
+
+
+PRUNED = (
+    "The team's retention rule pruned the journeys of this job, so its records cannot go on from "
+    "where they stopped: start a new run over these contacts."
+)

@@ -11,7 +11,7 @@ from accounts.permissions import SYSTEM, Actor
 from jobs import events
 from jobs.events import EventKind
 from jobs.execution import counting, hints, settle
-from jobs.execution.errors import Refused
+from jobs.execution.errors import PRUNED, Refused
 from jobs.execution.retrying import requeue
 from jobs.models import Callback, Job, LateReport, Record, StepCount
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus, RecordStatus, StepStatus
@@ -162,7 +162,9 @@ def _reopen_for(job_id: int, from_status: str) -> None:
     allowed = [JobStatus.WAITING]
     if from_status == RecordStatus.UNCERTAIN:
         allowed += [JobStatus.COMPLETED, JobStatus.FAILED]
-    changed = Job.objects.filter(pk=job_id, status__in=allowed, cancel_requested_at=None).update(
+    changed = Job.objects.filter(
+        pk=job_id, status__in=allowed, cancel_requested_at=None, journeys_pruned_at=None
+    ).update(
         status=JobStatus.RUNNING, completed_at=None, error="", error_type="", error_step="",
         output="",
     )  # fmt: skip
@@ -170,6 +172,8 @@ def _reopen_for(job_id: int, from_status: str) -> None:
         pk=job_id, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None
     ).update(status=F("status"))
     if not changed and not active:
+        if Job.objects.filter(pk=job_id, journeys_pruned_at__isnull=False).exists():
+            raise Refused(PRUNED, code="PRUNED")
         raise Refused("The job has ended or is being cancelled.", code="NOT_ACTIVE")
 
 

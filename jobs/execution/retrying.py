@@ -10,7 +10,7 @@ from accounts.permissions import Actor
 from jobs import events
 from jobs.events import EventKind
 from jobs.execution import bulk, counting, hints
-from jobs.execution.errors import Refused
+from jobs.execution.errors import PRUNED, Refused
 from jobs.execution.launching import launch, published_version
 from jobs.models import Batch, Job, Record
 from jobs.models.jobs import REPORTED_KINDS
@@ -113,7 +113,8 @@ def retry_record(record: Record, actor: Actor) -> Record:
 def _reopen(job: Job) -> None:
     """(r) of the state diagram: a finished job runs again. Cancelled ones are resent instead."""
     now_running = Job.objects.filter(
-        pk=job.pk, status__in=(JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.WAITING)
+        pk=job.pk, status__in=(JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.WAITING),
+        journeys_pruned_at=None,
     ).update(
         status=JobStatus.RUNNING, completed_at=None, error="", error_type="", error_step="",
         output="", stop_error="", started_at=Case(
@@ -121,7 +122,11 @@ def _reopen(job: Job) -> None:
         ),
     )  # fmt: skip
     if not now_running:
-        status, cancelling = Job.objects.values_list("status", "cancel_requested_at").get(pk=job.pk)
+        status, cancelling, pruned_at = Job.objects.values_list(
+            "status", "cancel_requested_at", "journeys_pruned_at"
+        ).get(pk=job.pk)
+        if pruned_at:
+            raise Refused(PRUNED, code="PRUNED")
         if status == JobStatus.CANCELLED or cancelling:
             raise Refused("The job was cancelled: resend it instead.", code="NOT_ACTIVE")
 

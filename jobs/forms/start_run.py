@@ -95,7 +95,12 @@ class StartRunForm(forms.Form):
 
 
 def _runs_with_failures(project: Project) -> Any:
-    recent = runs_of(project).filter(failed_count__gt=0).order_by("-pk").values("pk")[:RECENT]
+    recent = (
+        runs_of(project)
+        .filter(failed_count__gt=0, records_pruned_at=None)
+        .order_by("-pk")
+        .values("pk")[:RECENT]
+    )
     return Job.objects.filter(pk__in=list(recent.values_list("pk", flat=True)))
 
 

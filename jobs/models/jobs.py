@@ -127,7 +127,11 @@ class Job(models.Model):
     event_count = models.PositiveIntegerField(default=0)
     event_bytes = models.PositiveBigIntegerField(default=0)
     events_pruned_at = models.DateTimeField(null=True, blank=True)
+    journeys_pruned_at = models.DateTimeField(null=True, blank=True)
     records_pruned_at = models.DateTimeField(null=True, blank=True)
+    # Marked, but not all rows are gone yet; they are up to this position.
+    is_pruning = models.BooleanField(default=False, editable=False)
+    prune_cursor = models.PositiveIntegerField(default=0, editable=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -165,6 +169,16 @@ class Job(models.Model):
                 condition=Q(status="completed"),
                 name="job_durations",
             ),
+            # The oldest jobs a team's retention rule has not come to yet, one index a rule.
+            *(
+                models.Index(
+                    fields=["team", "completed_at"],
+                    condition=Q(completed_at__isnull=False, **{f"{what}_pruned_at": None}),
+                    name=f"job_{what}_to_prune",
+                )
+                for what in ("journeys", "events", "records")
+            ),
+            models.Index(fields=["team", "id"], condition=Q(is_pruning=True), name="job_pruning"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -20,6 +20,7 @@ from jobs.failures import explain
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
 from jobs.privacy import input_pairs, is_private
+from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
 from jobs.queueing import pending_reason
 from jobs.rows import action_for, length_words, progress_words, status_word
@@ -58,6 +59,7 @@ class JobDetailView(JobAccessMixin, TemplateView):
             **back_link(self.request, job),
             "pairs": input_pairs(job),
             "timeline": timeline,
+            "events_pruning": pruning_of(job, "events"),
             "mismatch": self._mismatch(timeline),
             "stamp": stamp_of(job),
             "now_ms": round(timezone.now().timestamp() * 1000),
@@ -85,7 +87,9 @@ class JobEventsView(JobAccessMixin, TemplateView):
             self.request.GET,
             size=EVENTS_A_PAGE,  # type: ignore[attr-defined]
         )
-        return super().get_context_data(page=page, **kwargs)
+        return super().get_context_data(
+            page=page, events_pruning=pruning_of(self.job, "events"), **kwargs
+        )
 
 
 class JobRevealView(JobAccessMixin, View):

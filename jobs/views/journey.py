@@ -15,6 +15,7 @@ from jobs.execution import dispatch
 from jobs.journey import journey_of
 from jobs.models import JobEvent, Record
 from jobs.progress import workers_up
+from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
 from jobs.statuses import RecordStatus
 from jobs.views.fragments import FragmentMixin, back_to
@@ -43,6 +44,7 @@ class RecordView(ProjectAccessMixin, TemplateView):
             record=record,
             run=record.job,
             steps=steps,
+            pruning=pruning_of(record.job, "journeys") if record.journey_pruned_at else None,
             stopped_step=next((s for s in steps if s.number == record.error_step), None),
             current_step=next((s for s in steps if s.number == record.next_step), None),
             previous_failed=siblings.neighbour(record, status=failed, forward=False),

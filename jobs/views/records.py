@@ -17,6 +17,7 @@ from jobs import record_export
 from jobs.execution import dispatch
 from jobs.filtersets.records import RecordFilterSet
 from jobs.models import Job, Record
+from jobs.pruning import Pruning, pruning_of
 from jobs.querysets.causes import causes_of, causes_of_project
 from jobs.querysets.keyset import COUNT_CAP, capped_count, page_of
 from jobs.statuses import RecordStatus
@@ -65,9 +66,19 @@ class RecordListView(FragmentMixin, ProjectRecordsMixin, TemplateView):
             main_fields=[filterset.form[name] for name in MAIN_FILTERS],
             more_fields=[f for f in filterset.form if f.name not in MAIN_FILTERS],
             has_more_filters=any(name not in MAIN_FILTERS for name, _, _ in active),
+            pruned_run=self._pruned_run(filterset),
+            retention_days=self.project.team.record_retention_days,
             now=timezone.now(),
             **kwargs,
         )
+
+    def _pruned_run(self, filterset: RecordFilterSet) -> Pruning | None:
+        """Where one run's records are asked for and a rule took them."""
+        job_id = filterset.form.cleaned_data.get("run") if filterset.form.is_valid() else None
+        if job_id is None:
+            return None
+        run = self.project.jobs.filter(pk=job_id, records_pruned_at__isnull=False).first()  # type: ignore[attr-defined]
+        return pruning_of(run, "records") if run else None
 
 
 class RecordExportView(ProjectRecordsMixin, View):

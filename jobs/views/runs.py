@@ -15,6 +15,7 @@ from jobs.execution import dispatch
 from jobs.filtersets.records import RunRecordFilterSet, branches_of, runs_of
 from jobs.models import Job
 from jobs.progress import shares, speed_of, workers_up
+from jobs.pruning import pruning_of
 from jobs.querysets.keyset import capped_count, page_of
 from jobs.statuses import Effort, JobStatus
 from jobs.views.fragments import FragmentMixin, back_to
@@ -74,6 +75,7 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             "shares": shares(run),
             "speed": speed_of(run),
             "steps": steps,
+            "records_pruning": pruning_of(run, "records"),
             "funnel": funnel(run, steps),
             "resent_id": self._resent_id(run),
             "efforts": Effort.choices,
