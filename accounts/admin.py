@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.admin_base import CappedPaginator, PlainAdmin, ReadOnlyAdmin
@@ -102,8 +103,8 @@ class MembershipAdmin(PlainAdmin):
         super().delete_model(request, obj)
         raise_rights_version(team_id)
 
-    def delete_queryset(self, request: HttpRequest, queryset: object) -> None:
-        team_ids = set(queryset.values_list("team_id", flat=True))  # type: ignore[attr-defined]
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        team_ids = set(queryset.values_list("team_id", flat=True))
         super().delete_queryset(request, queryset)
         for team_id in team_ids:
             raise_rights_version(team_id)

@@ -40,7 +40,7 @@ class PlainAdmin(admin.ModelAdmin):
 
     def __init__(self, model: type[models.Model], admin_site: admin.AdminSite):
         super().__init__(model, admin_site)
-        self.raw_id_fields = self.get_raw_id_fields()
+        self.raw_id_fields = self.get_raw_id_fields()  # type: ignore[misc]  # Django reads self
 
 
 class ReadOnlyAdmin(PlainAdmin):

@@ -96,8 +96,8 @@ def _segments(values: list[float | None], step: float, highest: float) -> list[s
     drawn = []
     for points in segments:
         if len(points) == 1:
-            x, y = points[0].split(",")
-            points = [f"{max(0.0, float(x) - 3):.1f},{y}", f"{float(x) + 3:.1f},{y}"]
+            x, height = points[0].split(",")
+            points = [f"{max(0.0, float(x) - 3):.1f},{height}", f"{float(x) + 3:.1f},{height}"]
         if points:
             drawn.append(" ".join(points))
     return drawn

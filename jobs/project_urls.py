@@ -3,6 +3,8 @@
 config/urls.py puts both lists into the one namespace `projects`.
 """
 
+from typing import Any
+
 from django.urls import URLPattern, path
 
 from jobs.views import dry_run, pipelines
@@ -15,7 +17,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("portal/workflows", pipelines.WorkflowListView.as_view(), name="workflows"),
 ]
-PIPELINE_PAGES = [
+PIPELINE_PAGES: list[tuple[str, str, type[Any]]] = [
     ("<slug:pipeline>", "", pipelines.PipelineDetailView),
     ("<slug:pipeline>/test", "_test", dry_run.DryRunView),
 ]

@@ -3,7 +3,7 @@
 Places are counted within a team: what other teams have queued shows nowhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +35,7 @@ class TeamState:
 
     has_workers: bool
     free: dict[int, int]  # agent id → jobs it could take now
-    agents: dict[int, Agent]
+    agents: Mapping[int, Agent]
 
     @property
     def pool_has_room(self) -> bool:

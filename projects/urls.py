@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.urls import URLPattern, path
 
 from projects.models import PipelineKind
@@ -55,7 +57,7 @@ PIPELINE_ROOTS = {
     PipelineKind.SPINNER: "portal/projects/<slug:owner>/spinners",
     PipelineKind.WORKFLOW: "portal/workflows/<slug:owner>",
 }
-PIPELINE_PAGES = [
+PIPELINE_PAGES: list[tuple[str, str, type[Any]]] = [
     ("new", "new", pipelines.PipelineCreateView),
     ("import", "import", pipelines.PipelineImportView),
     ("<slug:pipeline>/edit", "edit", pipeline_editor.PipelineEditView),

@@ -19,7 +19,7 @@ Act = Callable[[Job, Actor, str], object]
 def _resend(job: Job, actor: Actor) -> None:
     new, is_new = dispatch.resend(job, actor)
     if not is_new:
-        raise dispatch.Refused(f"had been resent already, as #{new.pk}")
+        raise dispatch.Refused(f"had been resent already, as #{new.pk}", code="ALREADY_RESENT")
 
 
 # What each bulk action does to one job; a refusal becomes the reason it is skipped.

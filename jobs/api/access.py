@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -24,6 +23,7 @@ from accounts.models import ApiToken, Membership
 from accounts.permissions import Actor, Right, allows, require
 from jobs.execution.dispatch import Refused
 from jobs.models import Job
+from jobs.querysets.jobs import JobQuerySet
 from projects.models import Project
 
 LAST_USED_EVERY = timedelta(minutes=1)
@@ -126,7 +126,7 @@ class ApiView(APIView):
         return roles_of(self.actor)
 
     @property
-    def jobs(self) -> QuerySet[Job]:
+    def jobs(self) -> JobQuerySet:
         return Job.objects.of_teams(self.roles)
 
     def job(self, pk: int, right: Right = Right.READ, **filters: Any) -> Job:

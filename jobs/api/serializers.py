@@ -197,7 +197,9 @@ class ReportSerializer(serializers.Serializer[Any]):
 
     project = serializers.CharField()
     status = serializers.ChoiceField(choices=["pending", "running"], default="pending")
-    label = serializers.CharField(default="", allow_blank=True, max_length=200)
+    label = serializers.CharField(  # type: ignore[assignment]  # hides Field.label, as it may
+        default="", allow_blank=True, max_length=200
+    )
     external_id = serializers.CharField(default="", allow_blank=True, max_length=120)
     agent = serializers.CharField(default="", allow_blank=True, max_length=120)
     input = serializers.DictField(default=dict)

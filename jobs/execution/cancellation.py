@@ -4,7 +4,7 @@ A pending job ends at once. A running one is "Cancelling…" until its batches h
 settle cancels the open records and says what had already been done.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -68,7 +68,7 @@ class _NothingToAsk(Exception):
     pass
 
 
-def force_stop_offered_at(job: Job) -> object | None:
+def force_stop_offered_at(job: Job) -> datetime | None:
     """From when on a cancelling job may be force-stopped."""
     if not job.is_cancelling or job.cancel_requested_at is None:
         return None

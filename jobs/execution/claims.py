@@ -150,7 +150,7 @@ def pools(team_id: int) -> "QuerySet[Any]":
     )
 
 
-def _candidates(agent_id: int | None, team_id: int) -> "QuerySet[Any]":
+def _candidates(agent_id: int | None, team_id: int) -> "QuerySet[Agent]":
     free = pools(team_id).filter(busy__lt=F("capacity"))
     return free.filter(pk=agent_id) if agent_id else free
 

@@ -186,7 +186,7 @@ class Engine:
             await self.store.call(claims.release, claim)
 
 
-def run_here(owner: str = "here", *, clients: Any = None, seconds: float = 60) -> None:
+def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: float = 60) -> None:
     """Work off everything that is due, with all database work on the calling thread.
 
     For tests, which see it inside their own transaction.
@@ -215,6 +215,7 @@ def run_here(owner: str = "here", *, clients: Any = None, seconds: float = 60) -
 
 class NoClients:
     http: Any = None
+    smtp: Any = None
 
 
 __all__ = ["CallerStore", "Engine", "ThreadStore", "journal", "run_here", "steadily"]

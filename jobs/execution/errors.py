@@ -6,9 +6,9 @@ from typing import Any
 class Refused(Exception):
     """`str()` says in plain words what to do; `code` is for programs; `facts` for their bodies.
 
-    Codes: PLAN_LIMIT, NOT_ACTIVE, NOT_PUBLISHED, NO_CONTACTS, ALREADY_ENDED, NOT_FAILED,
-    NOT_WAITING, NOT_UNCERTAIN, TOO_EARLY, STILL_RUNNING, BAD_TRANSITION, REASON_NEEDED,
-    UNKNOWN_TOKEN, NOT_UNDOABLE, PRUNED.
+    Codes: PLAN_LIMIT, NOT_ACTIVE, NOT_PUBLISHED, NO_CONTACTS, ALREADY_ENDED, ALREADY_RESENT,
+    NOT_FAILED, NOT_WAITING, NOT_UNCERTAIN, TOO_EARLY, STILL_RUNNING, BAD_TRANSITION,
+    REASON_NEEDED, UNKNOWN_TOKEN, NOT_UNDOABLE, PRUNED.
     """
 
     def __init__(self, message: str, *, code: str, **facts: Any):

@@ -34,7 +34,7 @@ class Selection:
             return contacts.filter(pk__in=self.ids)
         if self.kind == "failed_of":
             # Scoped to the project once more: a foreign job id selects nothing.
-            failed = Job.objects.filter(pk=self.job_id, project=project)
+            failed = Job.objects.filter(pk=self.job_id or 0, project=project)
             return contacts.filter(
                 records__job__in=failed, records__status=RecordStatus.FAILED
             ).distinct()

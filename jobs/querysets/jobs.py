@@ -11,7 +11,7 @@ from django.db.models.functions import StrIndex, Substr
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 
 if TYPE_CHECKING:
-    pass
+    from jobs.models import Job  # noqa: F401  # the text in QuerySet["Job"]
 
 JOB_ID = re.compile(r"(?:#|pipeline-job-)?(\d{1,18})", re.IGNORECASE)
 
@@ -19,7 +19,7 @@ JOB_ID = re.compile(r"(?:#|pipeline-job-)?(\d{1,18})", re.IGNORECASE)
 TICKET_NUMBER = Substr("ticket_key", StrIndex("ticket_key", Value("-")) + 1)
 
 
-class JobQuerySet(models.QuerySet["Job"]):  # type: ignore[name-defined] -- a circle of modules
+class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: object) -> Self:
         if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", False):
             return self.none()

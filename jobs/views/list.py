@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
-from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.views.generic import TemplateView
@@ -14,7 +13,7 @@ from django.views.generic import TemplateView
 from accounts.permissions import Right
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.models import Job
-from jobs.querysets.jobs import LIST_COLUMNS, distinct_values
+from jobs.querysets.jobs import JobQuerySet, distinct_values
 from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
 from jobs.rows import rows_of, title_case
 from jobs.statuses import JobStatus
@@ -42,7 +41,7 @@ class JobSelectionMixin(TeamsScopeMixin):
     def filterset(self) -> JobFilterSet:
         return JobFilterSet(self.request.GET, queryset=Job.objects.none())
 
-    def filtered(self, **lookups: Any) -> list[QuerySet[Job]]:
+    def filtered(self, **lookups: Any) -> list[JobQuerySet]:
         """One queryset a team: each reads its team's index in order, whatever the others hold."""
         return [
             self.filterset.apply(Job.objects.filter(team_id=team, **lookups))
@@ -85,7 +84,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         pages = []
         for queryset in self.filtered():
             shown = queryset.exclude(pk__in=hidden) if hidden else queryset
-            pages.append(page_of(shown.only(*LIST_COLUMNS), ["-id"], params, size=PAGE_SIZE))
+            pages.append(page_of(shown.for_list(), ["-id"], params, size=PAGE_SIZE))
         return merged(pages, params)
 
     def _around(  # type: ignore[no-untyped-def]
@@ -166,7 +165,7 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         params = self.request.GET
-        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).only(*LIST_COLUMNS)
+        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).for_list()
         newest = params.get("newest", "")
         return super().get_context_data(
             rows=rows_of(jobs, self.roles),

@@ -20,8 +20,8 @@ RUNS_SHOWN = 30
 class PipelineListMixin:
     """Rows of pipelines, each with its last run and usual length; four queries for any number."""
 
-    template_name = "projects/pipeline_list.html"
-    paginate_by = 50
+    template_name: str | None = "projects/pipeline_list.html"
+    paginate_by: int | None = 50
 
     def visible_pipelines(self) -> QuerySet[Pipeline]:
         raise NotImplementedError
@@ -74,7 +74,7 @@ class WorkflowListView(PipelineListMixin, LoginRequiredMixin, ListView):  # type
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         memberships = list(
-            Membership.objects.filter(user_id=self.request.user.pk)
+            Membership.objects.filter(user_id=self.request.user.pk or 0)
             .select_related("team")
             .order_by("team__name")
         )

@@ -1,10 +1,11 @@
 """Forms about contacts: one contact, an upload, how a file is read, tags, saved filters."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
 from projects.contacts import rows
 from projects.contacts.cells import as_text
@@ -50,8 +51,8 @@ class ContactForm(forms.Form):
         return [*pairs, *[("", "")] * SPARE_ATTRIBUTES]
 
     def _sent_attributes(self) -> list[tuple[str, str]]:
-        keys = self.data.getlist("attribute_key")  # type: ignore[union-attr]
-        values = self.data.getlist("attribute_value")  # type: ignore[union-attr]
+        sent = cast(QueryDict, self.data)  # the view gives it request.POST
+        keys, values = sent.getlist("attribute_key"), sent.getlist("attribute_value")
         pairs = [(k.strip(), v.strip()) for k, v in zip(keys, values, strict=False)]
         return [(key, value) for key, value in pairs if key or value]
 

@@ -225,7 +225,7 @@ def _insert_all(contacts: list[Contact]) -> None:
     for contact in contacts:
         contact.updated_at = now
     names = ["project", "created_at", *CHANGED_FIELDS]
-    columns = ", ".join(Contact._meta.get_field(name).column for name in names)
+    columns = ", ".join(field.column for field in _fields(names))
     group = "(" + ", ".join(["%s"] * len(names)) + ")"
     rows = list(_values(contacts, names))
     with connection.cursor() as cursor:
@@ -240,9 +240,7 @@ def _insert_all(contacts: list[Contact]) -> None:
 
 def _update_all(contacts: Iterable[Contact]) -> None:
     """One prepared UPDATE a row: 16,000 rows took 22 s with bulk_update, 0.3 s like this."""
-    assignments = ", ".join(
-        f"{Contact._meta.get_field(name).column} = %s" for name in CHANGED_FIELDS
-    )
+    assignments = ", ".join(f"{field.column} = %s" for field in _fields(CHANGED_FIELDS))
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {Contact._meta.db_table} SET {assignments} WHERE id = %s",  # noqa: S608
@@ -250,9 +248,14 @@ def _update_all(contacts: Iterable[Contact]) -> None:
         )
 
 
+def _fields(names: list[str]) -> list[Any]:
+    """Columns of the contacts' own table; typed loosely, as `get_field` may find relations too."""
+    return [Contact._meta.get_field(name) for name in names]
+
+
 def _values(contacts: Iterable[Contact], names: list[str]) -> Iterator[list[Any]]:
     """The contacts' fields as the database takes them."""
-    fields = [Contact._meta.get_field(name) for name in names]
+    fields = _fields(names)
     # Only these kinds are stored in another form than they have in Python.
     special = {
         number: field

@@ -59,7 +59,7 @@ class Difference:
     @property
     def summary(self) -> str:
         """`1 step added, 2 changed`, or `no difference`."""
-        parts = []
+        parts: list[str] = []
         for mark in ("added", "removed", "renamed", "moved", "changed"):
             count = sum(mark in step.marks for step in self.steps)
             if count:

@@ -6,6 +6,7 @@ save names the revision it started from, so that two editors cannot overwrite ea
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -34,21 +35,23 @@ def create(
     default_effort: str = "",
 ) -> Pipeline:
     """A new draft: a spinner when `owner` is a project, a workflow when it is a team."""
-    is_spinner = isinstance(owner, Project)
+    project = owner if isinstance(owner, Project) else None
     team = owner.team if isinstance(owner, Project) else owner
-    fields = {
+    kind = PipelineKind.SPINNER if project else PipelineKind.WORKFLOW
+    name = _clean_name(name)
+    fields: dict[str, Any] = {
         "team": team,
-        "project": owner if is_spinner else None,
-        "kind": PipelineKind.SPINNER if is_spinner else PipelineKind.WORKFLOW,
-        "name": _clean_name(name),
+        "project": project,
+        "kind": kind,
+        "name": name,
         "description": description.strip(),
-        "job_type_slug": "spinner" if is_spinner else job_type_slug,
+        "job_type_slug": "spinner" if project else job_type_slug,
         "default_effort": default_effort,
         "draft": as_definition(definition if definition is not None else {"steps": []}),
         "draft_updated_by_name": actor.name,
     }
-    siblings = Pipeline.objects.filter(team=team, project=fields["project"], kind=fields["kind"])
-    for slug in _slugs(fields["name"]):
+    siblings = Pipeline.objects.filter(team=team, project=project, kind=kind)
+    for slug in _slugs(name):
         if siblings.filter(slug=slug).exists():
             continue
         try:
@@ -174,7 +177,7 @@ def _clean_name(name: str) -> str:
     return name[:120]
 
 
-def _slugs(name: str) -> Any:
+def _slugs(name: str) -> Iterator[str]:
     """`renewal-reminder`, `renewal-reminder-2`, …; names in other scripts become `pipeline`."""
     stem = slugify(name)[:56].strip("-") or "pipeline"
     if stem not in RESERVED_SLUGS:

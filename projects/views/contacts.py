@@ -77,9 +77,9 @@ def describe_filters(filterset: ContactFilterSet, querystring: str) -> list[str]
     for key, name in (("has_email", "e-mail"), ("has_phone", "phone")):
         if answer := given.get(key):
             words.append(f"with {name}" if answer == "yes" else f"without {name}")
-    if key := given.get("attribute"):
+    if attribute := given.get("attribute"):
         value = given.get("value")
-        words.append(f"{key} = {value}" if value else f"with {key}")
+        words.append(f"{attribute} = {value}" if value else f"with {attribute}")
     if number := given.get("import"):
         words.append(f"of import #{number}")
     return words
@@ -95,7 +95,9 @@ class ContactTagsView(ProjectAccessMixin, View):
         back = HttpResponseRedirect(self._list_url())
         form = TagForm(request.POST)
         if not form.is_valid():
-            messages.error(request, "Name a tag: " + " ".join(form.errors.get("tag", ["unknown"])))
+            messages.error(
+                request, "Name a tag: " + " ".join(map(str, form.errors.get("tag", ["unknown"])))
+            )
             return back
         chosen = self._chosen()
         if chosen is None:

@@ -120,6 +120,18 @@ def test_bulk_says_who_was_skipped_and_why(site, failed_job, project, team):
     assert f"Skipped #{failed_job.pk}" in page.content.decode()
 
 
+def test_bulk_resend_skips_what_was_resent_already(site, failed_job, project, team):
+    resent = Job.objects.create(
+        team=team, project=project, kind="workflow", workflow_slug="se-work", label="SE Work",
+        name="se-work — X-1", status=JobStatus.PENDING, total_count=1, resend_of=failed_job,
+    )  # fmt: skip
+    url = reverse("admin:jobs_job_changelist")
+    form = {"action": "bulk_resend", "_selected_action": [failed_job.pk], "confirmed": "1"}
+    page = site.post(url, form, follow=True).content.decode()
+    assert "0 acted on, 1 skipped." in page
+    assert f"Skipped #{failed_job.pk}: had been resent already, as #{resent.pk}" in page
+
+
 def test_record_correction_moves_the_counters(site, failed_job, project, team):
     from django.utils import timezone
 

@@ -1,6 +1,7 @@
 """`manage.py job 17`: a job and its history."""
 
 from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
@@ -18,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("job", type=int)
         parser.add_argument("--failures", action="store_true", help="List failures by cause too.")
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         job = Job.objects.select_related("project", "version").filter(pk=options["job"]).first()
         if job is None:
             raise CommandError(f"There is no job #{options['job']}.")

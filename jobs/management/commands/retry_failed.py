@@ -1,6 +1,7 @@
 """`manage.py retry_failed 17`: run a job's failed records again from their failed step."""
 
 from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("job", type=int)
         parser.add_argument("--cause", help="Only failures of this cause, as the portal shows it.")
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         job = Job.objects.filter(pk=options["job"]).first()
         if job is None:
             raise CommandError(f"There is no job #{options['job']}.")
