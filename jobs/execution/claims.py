@@ -161,6 +161,7 @@ def _has_free_agent(agent_id: int | None, team_id: int) -> bool:
 
 def _take_agent(agent_id: int | None, team_id: int) -> Agent | None:
     """A pool with room. Its row is locked first, so that two starts at once count one another."""
+    agent: Agent
     for agent in _candidates(agent_id, team_id)[:5]:
         Agent.objects.filter(pk=agent.pk).update(last_job_at=Now())
         if _candidates(agent.pk, team_id).exists():

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, connections
@@ -131,7 +131,7 @@ class Engine:
         """Told by the heartbeat: these jobs are being cancelled."""
         for run in self.runs.values():
             if run and run.claim.job_id in job_ids:
-                run.stop_effects()
+                run.is_stopping = True
 
     async def _fill(self) -> bool:
         """Claim up to the limits. True where something was found or is under way."""
@@ -195,7 +195,9 @@ def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: fl
     failure: list[BaseException] = []
 
     async def work() -> None:
-        await Engine(owner, store=store, clients=clients or NoClients()).run(seconds=seconds)
+        await Engine(owner, store=store, clients=clients or cast(Clients, NoClients())).run(
+            seconds=seconds
+        )
 
     def loop_thread() -> None:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from jobs.execution import journal, pacing
+from jobs.execution import acting, journal, pacing
 from jobs.execution.claims import Claim
 from jobs.execution.counting import COLUMNS as COUNTED
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
@@ -21,7 +21,7 @@ from jobs.execution.journal import Answer, Fenced, Group
 from jobs.execution.passage import Passage
 from jobs.execution.program import CompiledStep, Program
 from jobs.execution.states import RecordState
-from jobs.steps.base import Clients, Continue, EffectResult, Failed, Prepared, Retry, Uncertain
+from jobs.steps.base import Clients, EffectResult, Failed, Prepared, Retry, Uncertain
 
 log = logging.getLogger("spindle.engine")
 
@@ -209,7 +209,7 @@ class BatchRun:
                 return
 
     async def _effect(self, state: RecordState, step: CompiledStep) -> EffectResult | None:
-        prepared = self._prepare(state, step)
+        prepared = acting.prepare(self.passage, state, step)
         if isinstance(prepared, Failed):
             self.passage.open(state, step)
             self.passage.arrived(state, step, prepared, 0)
@@ -229,7 +229,7 @@ class BatchRun:
                 self._in_flight += 1
                 began = time.perf_counter()
                 try:
-                    result = await self._perform(step, prepared, probing=probing)
+                    result = await acting.perform(step, prepared, self.clients, probing=probing)
                 finally:
                     self._in_flight -= 1
             ms = (time.perf_counter() - began) * 1000
@@ -238,42 +238,6 @@ class BatchRun:
             result = Failed(f"{result.error}{tries}", result.error_type, result.output)
         self.passage.arrived(state, step, result, ms)
         return result
-
-    def _prepare(self, state: RecordState, step: CompiledStep) -> Prepared | Failed:
-        entry = state.entry(step.number)
-        attempt = (entry["attempts"] if entry else 0) + 1
-        try:
-            prepared: Prepared | Failed = step.step.prepare(
-                self.passage.input(state, step.number, attempt)
-            )
-        except Exception as error:  # noqa: BLE001 -- a step's code may raise anything
-            return Failed(f"{type(error).__name__}: {error}", "step_error")
-        return prepared
-
-    async def _perform(
-        self, step: CompiledStep, prepared: Prepared, *, probing: bool
-    ) -> EffectResult:
-        """The act itself. Steps keep their own time limit; the outer one is for those that do
-        not, and says uncertain, since something may have left.
-        """
-        try:
-            async with asyncio.timeout(step.step.timeout_seconds + 5):
-                if probing and step.step.effect_class == "checkable":
-                    found: EffectResult | None = await step.step.probe(prepared, self.clients)
-                    if found is not None:
-                        return found
-                done: EffectResult = await step.step.perform(prepared, self.clients)
-                return done
-        except TimeoutError:
-            error = f"No answer within {step.step.timeout_seconds:g} s."
-            if step.step.effect_class == "safe":
-                return Retry(error, "provider_error")
-            return Uncertain(error)
-        except Exception as error:  # noqa: BLE001 -- a step's code may raise anything
-            text = f"{type(error).__name__}: {error}"
-            if step.step.effect_class == "safe":
-                return Failed(text, "step_error")
-            return Uncertain(text)
 
     async def _may_begin(self, state: RecordState, host: str) -> bool:
         """Wait for the host's pause and the run's pace, before the intent. False: not now."""
@@ -287,6 +251,8 @@ class BatchRun:
             await asyncio.sleep(wait)
             if not self.limits.pause_left(host):
                 break
+        if self.is_stopping and state.intent_step:
+            return False  # a lost worker's call may be out: settle ends it as uncertain
         if self.is_stopping:
             self.passage.withdraw(state, CANCELLED)
             self._touch(state)
@@ -314,7 +280,7 @@ class BatchRun:
         entry = state.entry(step.number)
         wait = backoff(entry["attempts"] if entry else 1, retry.after_seconds)
         if retry.pause_host:
-            prepared = self._prepare(state, step)
+            prepared = acting.prepare(self.passage, state, step)
             if isinstance(prepared, Prepared):
                 self.limits.pause(prepared.host, wait)
         self._touch(state)  # the attempt was definite: its intent is no longer in doubt
@@ -447,10 +413,3 @@ class BatchRun:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
-
-    def stop_effects(self) -> None:
-        """The job is being cancelled (told by the heartbeat): records stop before they begin."""
-        self.is_stopping = True
-
-
-__all__ = ["BatchRun", "Continue", "Store"]
