@@ -52,6 +52,7 @@ def report(
     agent_name: str = "",
     input: dict[str, Any] | None = None,  # noqa: A002 -- the job's field of that name
     total_count: int = 0,
+    options: dict[str, Any] | None = None,
     launch_key: str | None = None,
     source: str | None = None,
 ) -> tuple[Job, bool]:
@@ -62,7 +63,7 @@ def report(
     job = Job(
         team_id=project.team_id, project=project, kind=kind, label=label, name=label,
         job_type=JobType.objects.filter(slug=kind).first(), workflow_slug="",
-        external_id=external_id, agent_name=agent_name, input=input or {},
+        external_id=external_id, agent_name=agent_name, input=input or {}, options=options or {},
         total_count=total_count, planned_count=total_count, created_by=actor.user,
         created_by_name=actor.name, source=source or actor.source, launch_key=launch_key,
     )  # fmt: skip

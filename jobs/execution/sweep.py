@@ -19,6 +19,7 @@ from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.models import Batch, Job, Worker
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus
+from jobs.tracked import sweep_tasks
 
 log = logging.getLogger("spindle.sweep")
 
@@ -33,6 +34,7 @@ def sweep() -> None:
     waits.resume_due()
     settle_stopped()
     stalls.mark()
+    sweep_tasks()
     Worker.objects.filter(last_heartbeat_at__lt=Now() - FORGOTTEN_AFTER).delete()
 
 

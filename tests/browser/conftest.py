@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def shared_portal(portal_template: Template) -> Iterator[Portal]:
-    with Portal(portal_template, workers=1) as portal:
+    with Portal(portal_template, workers=1, env={"SPINDLE_APPS": "tests.tracked_app"}) as portal:
         yield portal
 
 

@@ -280,8 +280,10 @@ def _connections(handler: ConnectionHandler) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _celery(url: str, options: dict[str, Any], queue: str) -> Iterator[None]:
+    # Celery looks for a setting's prefixed name first, wherever it stands.
     values = {
-        "broker_url": url, "broker_transport_options": options, "task_default_queue": queue,
+        "CELERY_BROKER_URL": url, "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+        "CELERY_TASK_DEFAULT_QUEUE": queue,
     }  # fmt: skip
     saved = {name: celery_app.conf[name] for name in values}
 

@@ -252,6 +252,9 @@ function whoText(job, now) {
     if (job.failed) parts.push(`${job.failed.toLocaleString("en")} failed`);
   } else {
     parts.push(job.ticket);
+    if (job.kind === "task" && job.total) {
+      parts.push(`${job.finished.toLocaleString("en")} of ${job.total.toLocaleString("en")}`);
+    }
   }
   if (job.status === "pending") parts.push(`for ${roughText(now - job.created)}`);
   if (job.status === "waiting") parts.push(`for ${roughText(now - (job.started ?? job.created))}`);

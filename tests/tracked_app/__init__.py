@@ -1,0 +1,1 @@
+"""A team's own Django app, as SPINDLE_APPS names one."""
