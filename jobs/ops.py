@@ -17,7 +17,6 @@ from jobs import usual
 from jobs.durations import percentile
 from jobs.execution.broker import broker_state
 from jobs.models import Batch, Job, Record, RecordMinute, StepMinute, Worker
-from jobs.models.agents import OFFLINE_AFTER
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus, RecordStatus
 from projects.models import Project
 
@@ -99,9 +98,7 @@ def read(project: Project) -> Ops:
     _read_records(project, ops)
     _read_minutes(project, ops)
     _read_steps(project, ops)
-    ops.workers = list(
-        Worker.objects.filter(last_heartbeat_at__gte=ops.now - OFFLINE_AFTER).order_by("name")
-    )
+    ops.workers = list(Worker.objects.up().order_by("name"))
     ops.broker = broker_state()
     return ops
 

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from jobs.models import Job, Record, Worker
-from jobs.models.agents import OFFLINE_AFTER
+from jobs.models import Job, Record
 from jobs.statuses import JobStatus
 
 SPEED_WINDOW = timedelta(seconds=60)
@@ -74,8 +73,3 @@ def _speed_now(job: Job, now: datetime) -> float | None:
         since = ended[-1] or since
     length = (now - since).total_seconds()
     return len(ended) / length if length > 0 else None
-
-
-def workers_up() -> int:
-    """Worker processes heard of lately; none means that nothing moves."""
-    return Worker.objects.filter(last_heartbeat_at__gte=timezone.now() - OFFLINE_AFTER).count()

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from jobs.models import Agent, Job, Worker
-from jobs.models.agents import OFFLINE_AFTER, AgentKind
+from jobs.models.agents import AgentKind, is_silent
 from jobs.models.jobs import JobKind
 from jobs.querysets.keyset import COUNT_CAP, capped_count
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
@@ -44,8 +44,7 @@ class TeamState:
         )
 
 
-def state_of(team_id: int, now: datetime | None = None) -> TeamState:
-    now = now or timezone.now()
+def state_of(team_id: int) -> TeamState:
     agents = Agent.objects.filter(team_id=team_id).annotate(
         busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING))
     )
@@ -54,8 +53,7 @@ def state_of(team_id: int, now: datetime | None = None) -> TeamState:
         agent.pk: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
         for agent in agents
     }
-    workers = Worker.objects.filter(last_heartbeat_at__gte=now - OFFLINE_AFTER)
-    return TeamState(workers.exists(), free, found)
+    return TeamState(Worker.objects.up().exists(), free, found)
 
 
 def held_back(now: datetime) -> Q:
@@ -85,7 +83,7 @@ def place_of(job: Job, now: datetime | None = None) -> int:
 def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Queued]:
     """Places and reasons of one team's jobs, given in order; `project` must be loaded."""
     now = timezone.now()
-    state = state_of(team_id, now)
+    state = state_of(team_id)
     place = first_place
     rows = []
     for job in jobs:
@@ -96,9 +94,11 @@ def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Q
 
 
 def pending_reason(job: Job) -> str:
-    """One sentence: why this pending job has not started (D4)."""
+    """One sentence: why this pending job has not started (D4); "" for any other."""
+    if job.status != JobStatus.PENDING:
+        return ""
     now = timezone.now()
-    return reason(job, state_of(job.team_id, now), place_of(job, now), now)
+    return reason(job, state_of(job.team_id), place_of(job, now), now)
 
 
 def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
@@ -129,8 +129,7 @@ def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
     if agent.is_draining:
         return f"{name} is draining and takes no more jobs; {where}."
     if agent.kind == AgentKind.REMOTE:
-        beat = agent.last_heartbeat_at
-        if beat is None or now - beat > OFFLINE_AFTER:
+        if is_silent(agent.last_heartbeat_at, now):
             return f"No free agent: {name} is offline; {where}."
     elif not state.has_workers:
         return f"No worker is up for {name}; {where}. {START_WORKERS}"

@@ -1,15 +1,21 @@
 """Who does the work: agents as teams see them, and the worker processes behind worker pools."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Team
 
 HEARTBEAT_SECONDS = 10
 OFFLINE_AFTER = timedelta(seconds=45)
+
+
+def is_silent(beat: datetime | None, now: datetime) -> bool:
+    """Whether the last heartbeat is too old, or there never was one."""
+    return beat is None or now - beat > OFFLINE_AFTER
 
 
 class AgentKind(models.TextChoices):
@@ -59,6 +65,12 @@ class Agent(models.Model):
         return self.name[:2].upper()
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def up(self) -> Self:
+        """Heard of lately, by the database's clock, which their heartbeats are set by."""
+        return self.filter(last_heartbeat_at__gte=Now() - OFFLINE_AFTER)
+
+
 class Worker(models.Model):
     """One Celery worker process on one machine, as its heartbeat last told."""
 
@@ -70,6 +82,8 @@ class Worker(models.Model):
     last_heartbeat_at = models.DateTimeField(default=timezone.now, db_index=True)
     last_claim_at = models.DateTimeField(null=True, blank=True)
     doing = models.CharField(max_length=300, blank=True)
+
+    objects = WorkerQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Max, QuerySet
+from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -20,7 +20,7 @@ from accounts.models import Team
 from accounts.permissions import Right
 from jobs.execution.dispatch import Refused, dispatch_workflow
 from jobs.models import Agent, Job, Worker
-from jobs.models.agents import OFFLINE_AFTER, AgentKind
+from jobs.models.agents import AgentKind, is_silent
 from jobs.rows import ago_words, title_case
 from jobs.statuses import Effort
 from jobs.views.scope import TeamsScopeMixin
@@ -56,7 +56,7 @@ class AgentListView(TeamsScopeMixin, TemplateView):
         )
         return super().get_context_data(
             cards=self._cards(agents),
-            worker_count=fresh_workers().count(),
+            worker_count=Worker.objects.up().count(),
             workers=list(Worker.objects.order_by("name")[:50]),
             can_operate=bool(self.teams_with(Right.OPERATE)),
             can_administer=bool(self.teams_with(Right.ADMINISTER)),
@@ -95,15 +95,11 @@ class AgentListView(TeamsScopeMixin, TemplateView):
 
 
 def state_of(agent: Agent, beat: datetime | None, running_count: int, now: datetime) -> str:
-    if beat is None or now - beat > OFFLINE_AFTER:
+    if is_silent(beat, now):
         return "offline"
     if agent.is_draining:
         return "draining"
     return "busy" if running_count >= agent.capacity else "online"
-
-
-def fresh_workers() -> QuerySet[Worker]:
-    return Worker.objects.filter(last_heartbeat_at__gte=timezone.now() - OFFLINE_AFTER)
 
 
 class AgentForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -140,7 +140,7 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         "force_stop_at": force_at,
         "error_message": (job.error.strip().splitlines() or [""])[0][:300],
         "failure": explain(job.error_type) if job.status == JobStatus.FAILED else None,
-        "pending_reason": pending_reason(job) if job.status == JobStatus.PENDING else "",
+        "pending_reason": pending_reason(job),
         "waits": waits_of(job) if job.waiting_count or job.status == JobStatus.WAITING else [],
         "cancel_story": cancel_story(job) if job.status == JobStatus.CANCELLED else "",
     }

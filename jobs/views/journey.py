@@ -13,8 +13,7 @@ from accounts.permissions import Right
 from jobs.events import EventKind
 from jobs.execution import dispatch
 from jobs.journey import journey_of
-from jobs.models import JobEvent, Record
-from jobs.progress import workers_up
+from jobs.models import JobEvent, Record, Worker
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
 from jobs.statuses import RecordStatus
@@ -51,7 +50,7 @@ class RecordView(ProjectAccessMixin, TemplateView):
             next_failed=siblings.neighbour(record, status=failed, forward=True),
             history=self._history(record),
             late_reports=record.late_reports.all()[:HISTORY_LIMIT],  # type: ignore[attr-defined]
-            worker_count=workers_up() if record.job.is_active else 1,
+            worker_count=Worker.objects.up().count() if record.job.is_active else 1,
             **kwargs,
         )
 

@@ -14,11 +14,10 @@ from django.views.generic import TemplateView
 from accounts.models import Team
 from accounts.permissions import Right
 from jobs.execution.dispatch import Refused, pause_project, resume_project
-from jobs.models import Job
+from jobs.models import Job, Worker
 from jobs.querysets.keyset import KeysetPage, capped_count, page_of
 from jobs.queueing import Queued, held_back, in_line, pending_of, queued
 from jobs.rows import ago_words, title_case
-from jobs.views.agents import fresh_workers
 from jobs.views.scope import TeamsScopeMixin
 from projects.models import Project
 from projects.views.access import ProjectAccessMixin
@@ -56,7 +55,7 @@ class QueueView(TeamsScopeMixin, TemplateView):
             pending_count=sum(queue.count + queue.held_count for queue in queues),
             projects=projects,
             paused=[project for project in projects if project.paused_at],
-            worker_count=fresh_workers().count(),
+            worker_count=Worker.objects.up().count(),
             can_operate=bool(operated),
             has_teams=len(self.team_ids) > 1,
             **kwargs,

@@ -13,8 +13,8 @@ from django.views.generic import TemplateView
 from accounts.permissions import Right
 from jobs.execution import dispatch
 from jobs.filtersets.records import RunRecordFilterSet, branches_of, runs_of
-from jobs.models import Job
-from jobs.progress import shares, speed_of, workers_up
+from jobs.models import Job, Worker
+from jobs.progress import shares, speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import capped_count, page_of
 from jobs.statuses import Effort, JobStatus
@@ -45,7 +45,7 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             runs=runs,
             run=run,
             is_chosen="job_id" in self.kwargs,
-            worker_count=workers_up(),
+            worker_count=Worker.objects.up().count(),
             now=timezone.now(),
             **(self._records(run) if run else {}),
             **kwargs,

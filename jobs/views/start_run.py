@@ -14,7 +14,7 @@ from accounts.permissions import Right
 from jobs.execution import dispatch
 from jobs.execution.forecast import forecast
 from jobs.forms.start_run import StartRunForm
-from jobs.progress import workers_up
+from jobs.models import Worker
 from projects.contacts import importing, receiving
 from projects.contacts.models import ImportStatus
 from projects.models import ContactImport
@@ -41,7 +41,7 @@ class StartRunView(ProjectAccessMixin, FormView):
         return given
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(worker_count=workers_up(), **kwargs)
+        return super().get_context_data(worker_count=Worker.objects.up().count(), **kwargs)
 
     def form_valid(self, form: StartRunForm) -> HttpResponse:
         params = form.as_params()
@@ -103,7 +103,7 @@ class ForecastView(ProjectAccessMixin, TemplateView):
                 effort=form.cleaned_data["effort"],
             ),
             launch_key=uuid.uuid4().hex,
-            worker_count=workers_up(),
+            worker_count=Worker.objects.up().count(),
             **kwargs,
         )
 

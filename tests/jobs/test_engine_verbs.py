@@ -20,9 +20,9 @@ from jobs.execution.dispatch import (
     resume_project,
     undo_correction,
 )
-from jobs.execution.queue import pending_reason, queue_place
 from jobs.execution.selection import Selection
 from jobs.models import Agent, Batch, Job, Worker
+from jobs.queueing import pending_reason, place_of
 from jobs.steps.base import StepInput
 from projects.models import Contact, Pipeline, Project, Tag
 from tests.jobs.engine_rig import Outside, launch, outside, pipeline_with, run_spinner, work_off
@@ -183,16 +183,18 @@ def test_paused_project_and_full_agent_and_schedule_hold_a_job_and_say_why(
     make_contacts(1)
     spinner = make_spinner()
     first, second = launch(spinner), launch(spinner)
-    assert pending_reason(first).startswith("No worker is up.")
+    assert pending_reason(first).startswith("No worker is up; place 1 in the queue.")
     Worker.objects.create(name="w:1", host="w", pid=1)
-    assert (queue_place(first), queue_place(second)) == (1, 2)
+    assert (place_of(first), place_of(second)) == (1, 2)
     pause_project(project, actor, reason="release")
     with pytest.raises(Refused):
         pause_project(project, actor, reason="again")
     assert claims.claim_next("w:1") is None
     project.refresh_from_db()
     first.project = second.project = project
-    assert pending_reason(first) == "The project was paused by Olu Operator: release."
+    why = pending_reason(first)
+    assert f"{project.name} was paused by Olu Operator, " in why
+    assert why.endswith(": release.")
     resume_project(project, actor)
     Agent.objects.update(capacity=1)
     claim = claims.claim_next("w:1")
@@ -200,7 +202,7 @@ def test_paused_project_and_full_agent_and_schedule_hold_a_job_and_say_why(
     assert claim.job_id == first.pk
     assert claims.claim_next("w:1") is None
     second = Job.objects.get(pk=second.pk)
-    assert pending_reason(second) == "Every agent is busy; place 1 in the queue."
+    assert pending_reason(second) == "All agents are busy; place 1 in the queue."
     later = launch(spinner, scheduled_for=datetime.now(UTC) + timedelta(hours=1))
     assert pending_reason(later).startswith("Scheduled for ")
 

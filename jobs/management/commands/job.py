@@ -7,9 +7,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
 from jobs.execution import counting
-from jobs.execution.queue import pending_reason
 from jobs.failures import explain
 from jobs.models import Job
+from jobs.queueing import pending_reason
 
 
 class Command(BaseCommand):

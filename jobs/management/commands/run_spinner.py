@@ -14,9 +14,9 @@ from accounts.permissions import Actor
 from jobs.execution import counting
 from jobs.execution.dispatch import Refused, dispatch_spinner
 from jobs.execution.forecast import forecast
-from jobs.execution.queue import pending_reason
 from jobs.execution.selection import Selection
 from jobs.models import Job
+from jobs.queueing import pending_reason
 from jobs.statuses import JobStatus
 from projects.contacts import importing, receiving
 from projects.contacts.models import ImportStatus
