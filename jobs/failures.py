@@ -93,20 +93,20 @@ _QUOTED = re.compile(r"(['\"]).{1,200}?\1")
 _ADDRESS = re.compile(r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+")
 _ID = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{8,}\b|\b0x[0-9a-f]+\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_STATUS = re.compile(r"\b(HTTP |status |answered )(\d{3})\b", re.IGNORECASE)
+_STATUS = re.compile(r"(?:\bHTTP |\bstatus |(?:^[\w.:-]+ |\b)answered )\d{3}\b", re.IGNORECASE)
 
 
 def normalise_cause(error: str) -> str:
     """The error without what differs from record to record; failures are grouped by it.
 
-    HTTP statuses stay: 422 and 503 are different causes.
+    HTTP statuses stay, since 422 and 503 are different causes, and so does who answered.
     """
     text = (error.strip().splitlines() or [""])[0][:400]
     text = _ADDRESS.sub("…", text)
     text = _ID.sub("…", text)
     text = _QUOTED.sub("…", text)
     # Statuses are hidden from the number rule as letters, and put back.
-    text = _STATUS.sub(lambda m: m[1] + "".join(chr(ord(d) + 0xE000) for d in m[2]), text)
+    text = _STATUS.sub(lambda m: re.sub(r"\d", lambda d: chr(ord(d[0]) + 0xE000), m[0]), text)
     text = _NUMBER.sub("…", text)
     text = "".join(chr(ord(c) - 0xE000) if 0xE030 <= ord(c) <= 0xE039 else c for c in text)
     return text[:200]

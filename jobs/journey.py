@@ -43,12 +43,11 @@ class JourneyStep:
         """What each attempt ended with, oldest first, numbered; the last one's error too."""
         ended = list(self.entry.get("log") or [])
         error = self.entry.get("error")
-        if (
-            error
-            and self.status != StepStatus.SKIPPED
-            and (not ended or ended[-1]["error"] != error)
-        ):
-            ended.append({"error": error, "at": self.entry.get("ended_at")})
+        if error and self.status != StepStatus.SKIPPED:
+            last = {"error": error, "at": self.entry.get("ended_at")}
+            if len(ended) >= max(1, self.attempts):  # the last try is in the log already
+                last["at"] = ended.pop().get("at")
+            ended.append(last)
         first = max(1, self.attempts - len(ended) + 1)
         return [
             {"number": number, "error": attempt["error"], "at": _moment(attempt.get("at"))}

@@ -32,6 +32,8 @@ from projects.templating import Template, TemplateProblem, compile_template
 
 MAX_BODY = 1024 * 1024
 LONGEST_PAUSE = 3_600.0
+MAX_REASON = 160
+REASON_KEYS = ("message", "detail", "error_description", "title", "error")
 CONTENT_TYPES = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
@@ -217,7 +219,7 @@ class HttpStep:
                 return self._after(text, self._output(answer))
             return self._good(answer)
         output = self._output(answer)
-        said = f"{host} answered {status}"
+        said = f"{host} answered {status}{self._reason(answer)}"
         pause = retry_after(answer.headers)
         if status == 429 or (status == 503 and pause is not None):
             return Retry(f"{said}.", after_seconds=pause, pause_host=status == 429, output=output)
@@ -230,7 +232,23 @@ class HttpStep:
             return Retry(f"{said}.", output=output)
         error_type = {401: "configuration", 402: "insufficient_credits", 403: "configuration",
                       404: "configuration", 407: "configuration"}  # fmt: skip
-        return Failed(f"{said}.", error_type.get(status, "provider_error"), output)
+        return Failed(f"{said}.", error_type.get(status, "rejected_request"), output)
+
+    def _reason(self, answer: HttpAnswer) -> str:
+        """The receiver's own sentence, if its JSON has one where such answers have it."""
+        try:
+            tree = parse_json(answer.text())
+        except ValueError:
+            return ""
+        for _ in range(2):  # {"error": {"message": "…"}} too
+            if not isinstance(tree, dict):
+                return ""
+            found = next((tree[key] for key in REASON_KEYS if tree.get(key)), None)
+            if isinstance(found, str):
+                line = " ".join(self.masker.text(found).split()).rstrip(".")
+                return f": {excerpt(line, MAX_REASON)}" if line else ""
+            tree = found
+        return ""
 
     def _good(self, answer: HttpAnswer) -> EffectResult:
         output = self._output(answer)

@@ -90,6 +90,20 @@ def test_shows_every_step_in_order_with_attempts_and_errors(as_user, viewer, mak
     assert attempts == [(1, "HTTP 503"), (2, "HTTP 429"), (3, "HTTP 422 number not reachable")]
 
 
+def test_two_tries_that_failed_alike_are_two_attempts(as_user, viewer, make_record):
+    """A retry by a person that fails with the same words is told, not folded into the first."""
+    again = {**SENT, "attempts": 2, "error": "HTTP 422", "log": [{"error": "HTTP 422"}]}
+    response, _ = page_of(as_user(viewer), make_record(journey=[*JOURNEY[:2], again]))
+    attempts = [(a["number"], a["error"]) for a in response.context["steps"][2].log]
+    assert attempts == [(1, "HTTP 422"), (2, "HTTP 422")]
+    # Out of tries: the last try is logged, then named as the step's error.
+    spent = {**again, "error": "HTTP 503 (after 2 attempts)",
+             "log": [{"error": "HTTP 503"}, {"error": "HTTP 503"}]}  # fmt: skip
+    response, _ = page_of(as_user(viewer), make_record(position=3, journey=[*JOURNEY[:2], spent]))
+    attempts = [(a["number"], a["error"]) for a in response.context["steps"][2].log]
+    assert attempts == [(1, "HTTP 503"), (2, "HTTP 503 (after 2 attempts)")]
+
+
 def test_says_which_condition_skipped_a_step(as_user, viewer, make_record):
     """R6"""
     journey = [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from jobs.failures import normalise_cause
 from jobs.steps import compile_step, guard
 from jobs.steps.base import Continue, Failed, Prepared, Retry, StepInput, Uncertain
 from jobs.steps.clients import Clients, HttpRequest, NotSent
@@ -72,6 +73,22 @@ async def test_statuses_are_classed_by_what_may_have_happened(
     if status == 422:
         assert posted.error == "127.0.0.1 answered 422."
         assert posted.output == {"status": 422, "body": '{"why": "so"}'}
+        assert posted.error_type == "rejected_request"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": "gone", "message": "'call\nreception' cannot be reached."},
+         ": 'call reception' cannot be reached."),
+        ({"error": {"message": "no such number"}}, ": no such number."),
+        ({"error": {"error": {"error": "deep"}}}, "."), ({"message": 7}, "."), (["x"], "."),
+        ({"message": "x" * 500}, f": {'x' * 159}…."),
+    ],
+)  # fmt: skip
+async def test_a_refusal_says_the_receivers_own_reason(rig: Rig, body: Any, said: str) -> None:
+    refused = await perform("http", {"url": rig.answer("/no", 422, body)})
+    assert refused.error == f"127.0.0.1 answered 422{said}"
 
 
 async def test_lost_connections_are_uncertain_unless_nothing_was_sent(rig: Rig) -> None:
@@ -283,3 +300,8 @@ def test_the_journey_shows_a_masked_request() -> None:
     assert "p/q" not in str(prepared.shown)
     assert "s" not in prepared.shown["url"].partition("key=")[2]
     assert step.shown_headers(prepared.request)["Authorization"] == "••••••"
+
+
+def test_causes_keep_who_answered_and_what() -> None:
+    cause = normalise_cause("127.0.0.1 answered 422: 'x@y.example' was seen 3 times.")
+    assert cause == "127.0.0.1 answered 422: … was seen … times."
