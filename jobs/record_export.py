@@ -1,6 +1,5 @@
 """Records as CSV: one row each, with outcome, last step, error and time (R13)."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
@@ -9,21 +8,13 @@ from django.db.models import QuerySet
 
 from jobs.models import Record
 from jobs.querysets.keyset import page_of
-from projects.contacts.cells import escape
+from projects.contacts.csv_writing import csv_lines
 
 HEADER = [
     "record", "run", "spinner", "version", "contact", "email", "external_id", "status", "outcome",
     "last_step", "error", "cause", "started_at", "ended_at", "active_ms",
 ]  # fmt: skip
 CHUNK = 2_000
-BOM = "\ufeff"  # so that spreadsheets take it for UTF-8
-
-
-class _Line:
-    """A file for csv.writer that hands each line on instead of keeping it."""
-
-    def write(self, text: str) -> str:
-        return text
 
 
 def lines(queryset: QuerySet[Record], order: Sequence[str], *, zone: tzinfo) -> Iterator[str]:
@@ -31,15 +22,19 @@ def lines(queryset: QuerySet[Record], order: Sequence[str], *, zone: tzinfo) -> 
 
     `zone` is the reader's: the request's own is gone by the time the pieces are pulled.
     """
-    writer = csv.writer(_Line())
-    yield BOM + writer.writerow(HEADER)
+    return csv_lines(HEADER, _rows(queryset, order, zone))
+
+
+def _rows(
+    queryset: QuerySet[Record], order: Sequence[str], zone: tzinfo
+) -> Iterator[list[list[Any]]]:
     rows = queryset.select_related("job__version", "contact").defer(
         "journey", "values", "job__input", "contact__attributes", "job__version__definition"
     )
     after = ""
     while True:
         page = page_of(rows, order, {"after": after}, size=CHUNK)
-        yield "".join(writer.writerow(_cells(record, zone)) for record in page)
+        yield [_cells(record, zone) for record in page]
         if not page.after:
             return
         after = page.after
@@ -47,15 +42,12 @@ def lines(queryset: QuerySet[Record], order: Sequence[str], *, zone: tzinfo) -> 
 
 def _cells(record: Record, zone: tzinfo) -> list[Any]:
     job = record.job
-    texts = [
+    return [
+        record.pk, job.pk, job.label, job.version.number if job.version else "",
         record.contact_name, record.contact_email,
         record.contact.external_id if record.contact else "", record.status, record.outcome,
-        _last_step(record), record.error, record.cause,
-    ]  # fmt: skip
-    return [
-        record.pk, job.pk, escape(job.label), job.version.number if job.version else "",
-        *map(escape, texts), _time(record.started_at, zone), _time(record.completed_at, zone),
-        round(record.active_ms, 1),
+        _last_step(record), record.error, record.cause, _time(record.started_at, zone),
+        _time(record.completed_at, zone), round(record.active_ms, 1),
     ]  # fmt: skip
 
 

@@ -83,9 +83,11 @@ class TrackedTask(Task):  # type: ignore[misc]
         return job
 
     def apply_async_on_commit(self, kwargs: dict[str, Any], job: Job) -> None:
+        headers: dict[str, Any] = {HEADER: job.pk}
+
         def send() -> None:
             try:
-                self.apply_async(kwargs=kwargs, headers={HEADER: job.pk}, retry=False)
+                self.apply_async(kwargs=kwargs, headers=headers, retry=False)
             except Exception as error:  # noqa: BLE001 -- every transport has errors of its own
                 logger.warning("The broker took no message (%s); the sweep sends it again.", error)
 

@@ -1,44 +1,38 @@
 """Contacts as a CSV file that the import reads back without changing anything."""
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
 
 from projects.contacts import mapping
-from projects.contacts.cells import as_text, escape
+from projects.contacts.cells import as_text
+from projects.contacts.csv_writing import csv_lines
 from projects.models import Contact
 
 CHUNK = 2000
 COLUMNS = ["external_id", "name", "email", "phone", "tags"]
-BOM = "\ufeff"  # so that spreadsheets take it for UTF-8
 
 # id, external id, name, e-mail, phone, attributes
 Row = tuple[int, str, str, str, str, dict[str, Any]]
 
 
-class _Line:
-    """A file for csv.writer that hands each line on instead of keeping it."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
 def lines(contacts: QuerySet[Contact]) -> Iterator[str]:
     """The file, piece by piece, in the order the contacts were made; memory stays flat."""
     keys = attribute_keys(contacts)
-    writer = csv.writer(_Line())
-    yield BOM + writer.writerow([*COLUMNS, *(escape(header_of(key)) for key in keys)])
+    yield from csv_lines([*COLUMNS, *map(header_of, keys)], _rows(contacts, keys))
+
+
+def _rows(contacts: QuerySet[Contact], keys: list[str]) -> Iterator[list[list[str]]]:
     for chunk in chunks(contacts):
         tags = tags_of([row[0] for row in chunk])
-        yield "".join(writer.writerow(cells_of(row, keys, tags)) for row in chunk)
+        yield [cells_of(row, keys, tags) for row in chunk]
 
 
 def cells_of(row: Row, keys: list[str], tags: dict[int, list[str]]) -> list[str]:
     pk, external_id, name, email, phone, attributes = row
     fixed = (external_id, name, email, phone, ", ".join(sorted(tags.get(pk, ()))))
-    return [escape(text) for text in (*fixed, *(as_text(attributes.get(key)) for key in keys))]
+    return [*fixed, *(as_text(attributes.get(key)) for key in keys)]
 
 
 def tags_of(ids: list[int]) -> dict[int, list[str]]:

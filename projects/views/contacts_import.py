@@ -1,7 +1,5 @@
 """Importing contacts: upload, preview and mapping, progress, result."""
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +12,7 @@ from django.views.generic import FormView, TemplateView
 from accounts.permissions import Right
 from config.streaming import streamed_csv
 from projects.contacts import receiving
-from projects.contacts.cells import escape
+from projects.contacts.csv_writing import csv_lines
 from projects.contacts.forms import ReadingForm, UploadForm
 from projects.contacts.models import ImportStatus
 from projects.contacts.preview import preview
@@ -139,9 +137,6 @@ class ContactImportProblemsView(ProjectAccessMixin, View):
 
 
 def problem_lines(contact_import: ContactImport) -> Iterator[str]:
-    yield "\ufeffline,column,reason,value,kind\r\n"
-    problems = contact_import.problems.values_list("line", "column", "reason", "value", "kind")
-    for problem in problems.iterator(chunk_size=2000):
-        out = io.StringIO()
-        csv.writer(out).writerow([escape(str(cell)) for cell in problem])
-        yield out.getvalue()
+    columns = ("line", "column", "reason", "value", "kind")
+    problems = contact_import.problems.values_list(*columns).iterator(chunk_size=2000)
+    return csv_lines(columns, ([problem] for problem in problems))
