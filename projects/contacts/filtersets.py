@@ -60,7 +60,7 @@ class ContactFilterSet(django_filters.FilterSet):
 
     def __init__(self, data: Any, *, project: Project, **kwargs: Any) -> None:
         kwargs.setdefault("queryset", Contact.objects.filter(project=project))
-        super().__init__(data, **kwargs)
+        super().__init__(without_blanks(data), **kwargs)
         self.project = project
         self.filters["tag"].queryset = project.tags.all()  # type: ignore[attr-defined]
 
@@ -95,6 +95,16 @@ class ContactFilterSet(django_filters.FilterSet):
 
     def ignore(self, queryset: QuerySet[Contact], name: str, value: str) -> QuerySet[Contact]:
         return queryset
+
+
+def without_blanks(data: Any) -> Any:
+    """A form sends `tag=` for "Any tag", which is no tag's number."""
+    if not isinstance(data, QueryDict):
+        return data
+    kept = QueryDict(mutable=True)
+    for key, values in data.lists():
+        kept.setlist(key, [value for value in values if value.strip()])
+    return kept
 
 
 def equals_as_text(alias: str, text: str) -> Q:

@@ -12,6 +12,7 @@ from projects.models import Tag
         ("", {"c-1", "c-2", "c-3", "c-4"}),
         ("q=CONTACT+2", {"c-2"}),
         ("q=c3@example", {"c-3"}),
+        ("q=c3@example&tag=&has_email=&import=", {"c-3"}),  # as the form sends it
         ("has_email=no", {"c-4"}),
         ("has_phone=yes&q=contact", {"c-1", "c-2", "c-3", "c-4"}),
         ("attribute=plan&value=pro", {"c-1", "c-3"}),

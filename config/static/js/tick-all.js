@@ -1,6 +1,10 @@
 // A bar over a list of checkboxes: tick all of the page, and say how many are ticked.
 
-for (const bar of document.querySelectorAll("[data-tick-all]")) {
+const bound = new WeakSet();
+
+function bind(bar) {
+  if (bound.has(bar)) return;
+  bound.add(bar);
   const all = bar.querySelector("[data-tick]");
   const words = bar.querySelector("[data-ticked]");
   const form = bar.closest("form");
@@ -21,3 +25,7 @@ for (const bar of document.querySelectorAll("[data-tick-all]")) {
   form.addEventListener("change", say);
   say();
 }
+
+const bindAll = (root) => root.querySelectorAll("[data-tick-all]").forEach(bind);
+bindAll(document);
+document.addEventListener("htmx:load", (event) => bindAll(event.target));
