@@ -6,85 +6,26 @@ in tests, on the caller's thread), whose connections Celery does not close aroun
 
 import asyncio
 import logging
-import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, connections
 
-from jobs.execution import claims, journal, planning, statistics
+from jobs.execution import claims, planning, statistics
 from jobs.execution.claims import Claim
 from jobs.execution.effects import Limits
 from jobs.execution.executor import BatchRun
 from jobs.execution.journal import Fenced
 from jobs.execution.program import CannotCompile, Program, Programs
 from jobs.execution.stopping import stop_job
+from jobs.execution.stores import CallerStore, ThreadStore
 from jobs.steps.base import Clients
 
 log = logging.getLogger("spindle.engine")
 
-TRIES = 6  # of one database call, while the database is away or busy
 LOOK_AGAIN_SECONDS = 0.25
-
-
-def steadily(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a database function, again on a fresh connection where the old one broke.
-
-    Only for functions that may run twice: claims, loads, and commits (which know their number).
-    """
-    for attempt in range(1, TRIES + 1):
-        try:
-            return function(*args, **kwargs)
-        except (OperationalError, InterfaceError) as error:
-            if attempt == TRIES or connection.in_atomic_block:
-                raise
-            log.warning("The database did not answer (%s); again, %s.", error, attempt)
-            connection.close()
-            time.sleep(0.2 * attempt)
-    return None
-
-
-class ThreadStore:
-    """Database work on threads that live as long as the process."""
-
-    def __init__(self, threads: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="spindle-store")
-
-    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: steadily(function, *args, **kwargs))
-
-    def close(self) -> None:
-        self._pool.submit(connections.close_all)
-        self._pool.shutdown(wait=False)
-
-
-class CallerStore:
-    """Database work on the thread that called `serve`: tests run inside one transaction."""
-
-    def __init__(self) -> None:
-        self._work: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue()
-
-    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        future: Future[Any] = Future()
-        self._work.put((lambda: function(*args, **kwargs), future))
-        return await asyncio.wrap_future(future)
-
-    def serve(self) -> None:
-        while (item := self._work.get()) is not None:
-            work, future = item
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 -- handed to whoever asked
-                future.set_exception(error)
-
-    def stop(self) -> None:
-        self._work.put(None)
 
 
 class Engine:
@@ -218,6 +159,3 @@ def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: fl
 class NoClients:
     http: Any = None
     smtp: Any = None
-
-
-__all__ = ["CallerStore", "Engine", "ThreadStore", "journal", "run_here", "steadily"]

@@ -9,18 +9,19 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from jobs.execution import acting, journal, pacing
+from jobs.execution import acting, journal
 from jobs.execution.claims import Claim
 from jobs.execution.counting import COLUMNS as COUNTED
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
 from jobs.execution.journal import Answer, Fenced, Group
+from jobs.execution.pacing import Turns
 from jobs.execution.passage import Passage
 from jobs.execution.program import CompiledStep, Program
 from jobs.execution.states import RecordState
+from jobs.execution.stores import Store
 from jobs.steps.base import Clients, EffectResult, Failed, Prepared, Retry, Uncertain
 
 log = logging.getLogger("spindle.engine")
@@ -32,16 +33,6 @@ GROUP_SIZE = 250
 MOST_ATTEMPTS = 3  # claims of a batch before a record on its way is given up
 CHUNK = 50  # records moved through pure steps before other batches get the loop
 CANCELLED = "The job was cancelled before this step began."
-
-
-class Store(Protocol):
-    """Runs a database function beside the event loop (jobs/execution/engine.py)."""
-
-    async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
-
-
-class Stopped(Exception):
-    pass
 
 
 class BatchRun:
@@ -65,7 +56,7 @@ class BatchRun:
         self._lost: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._deferred: dict[int, float] = {}  # by the loop's clock
-        self._pace: list[float] = []
+        self._turns = Turns(program, store)
         self._counted_at = time.monotonic()
 
     async def run(self) -> None:
@@ -242,7 +233,7 @@ class BatchRun:
     async def _may_begin(self, state: RecordState, host: str) -> bool:
         """Wait for the host's pause and the run's pace, before the intent. False: not now."""
         while not (self.is_stopping or self.is_leaving or self._lost):
-            wait = max(self.limits.pause_left(host), await self._turn())
+            wait = max(self.limits.pause_left(host), await self._turns.next())
             if wait <= 0:
                 return True
             if wait > LONGEST_NAP:
@@ -261,19 +252,6 @@ class BatchRun:
             self._touch(state)
             return False
         return True
-
-    async def _turn(self) -> float:
-        """Seconds until this record's turn under the run's pace; 0 without one."""
-        pace = self.program.options.get("pace_per_minute")
-        if not pace:
-            return 0.0
-        if not self._pace:
-            began = time.monotonic()
-            first, every, count = await self.store.call(
-                pacing.reserve, self.program.job_id, int(pace)
-            )
-            self._pace = [began + first + every * n for n in range(count)]
-        return self._pace.pop(0) - time.monotonic()
 
     async def _wait_to_retry(self, state: RecordState, step: CompiledStep, retry: Retry) -> bool:
         """Back-off. Short ones here; longer ones in a batch of their own. False: it has left."""

@@ -19,8 +19,9 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs.execution import claims, parting, sweep
-from jobs.execution.engine import Engine, ThreadStore, steadily
+from jobs.execution.engine import Engine
 from jobs.execution.hints import hint
+from jobs.execution.stores import ThreadStore, steadily
 from jobs.models import Job, Worker
 from jobs.models.agents import HEARTBEAT_SECONDS
 
