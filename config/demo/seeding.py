@@ -12,10 +12,10 @@ from django.db import transaction
 
 from accounts.models import Membership, Role, Team, User
 from accounts.permissions import Actor
-from config.demo import contacts, provider, spinners, workflows
+from config.demo import activity, contacts, provider, spinners, workflows
 from config.profiles import make_folder
 from projects.contacts.rows import search_text
-from projects.contacts.verbs import recount
+from projects.contacts.verbs import recount, save_filter, tag_contacts
 from projects.models import Contact, Project
 from projects.pipelines.drafts import create
 from projects.publishing import publish
@@ -84,6 +84,7 @@ def seed(*, password: str, provider_port: int) -> Team:
     renewals = Project.objects.create(team=team, name="Spring renewals", slug="spring-renewals")
     website = Project.objects.create(team=team, name="Website", slug="website")
     _make_contacts(renewals)
+    _sort_contacts(renewals, builder)
     recount(website.pk)
     for name, description, definition in (
         (
@@ -104,6 +105,7 @@ def seed(*, password: str, provider_port: int) -> Team:
         )
         publish(spinner, builder, note="First version")
     workflows.make(team, builder)
+    activity.make(team, Actor(user=users["olu"]), contacts_of=renewals, tickets_of=website)
     return team
 
 
@@ -120,6 +122,20 @@ def _make_contacts(project: Project) -> None:
         for fields in contacts.contacts()
     )  # fmt: skip
     recount(project.pk)
+
+
+def _sort_contacts(project: Project, actor: Actor) -> None:
+    """Two tags and two saved filters, as somebody who works with the contacts would have."""
+    for tag, wanted in (
+        ("key account", {"attributes__plan": "enterprise", "attributes__score__gte": 70}),
+        ("newsletter", {"attributes__score__lt": 40}),
+    ):
+        tag_contacts(project, Contact.objects.filter(**wanted), name=tag)
+    for name, querystring in (
+        ("Enterprise plan", "attribute=plan&value=enterprise"),
+        ("No phone number", "has_phone=no"),
+    ):
+        save_filter(project, actor, name=name, querystring=querystring)
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:

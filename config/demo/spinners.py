@@ -57,7 +57,7 @@ def enterprise_offer() -> dict[str, Any]:
                 "{{ contact.company | default: 'you' }} a yearly price for {{ contact.city }}.",
             ),
             step(
-                "approve-offer", "wait", prompt="Send this to {{ contact.name }}?\n\n"
+                "approve-offer", "wait", prompt="Send this to {{ contact.name | default: contact.email }}?\n\n"
                 "{{ values.offer }}", give_up_after="7d", on_timeout="fail",
                 **{"for": "approval"},
             ),

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from accounts.models import Membership, Team, User
 from config.demo import contacts, provider, seeding
-from projects.models import Contact, Pipeline, Project
+from jobs.models import Job
+from projects.models import Contact, Pipeline, Project, Tag
 from projects.publishing import problems_in
 
 
@@ -28,6 +29,11 @@ def test_the_demo_is_made_once_and_says_how_to_sign_in(
     ]  # fmt: skip
     assert Contact.objects.count() == contacts.COUNT
     assert Project.objects.get(slug="spring-renewals").contact_count == contacts.COUNT
+    jobs = Job.objects.order_by("pk")
+    assert [job.kind for job in jobs] == ["spinner"] * 3 + ["workflow"] * 3
+    assert {job.status for job in jobs} == {"pending"}
+    assert all(job.total_count for job in jobs)
+    assert Tag.objects.filter(contacts__isnull=False).distinct().count() == 2
     spinners = Pipeline.objects.select_related("current_version").filter(kind="spinner")
     assert len(spinners) == 3
     for spinner in spinners:
@@ -48,6 +54,7 @@ def test_contacts_are_the_same_every_time_and_of_all_kinds() -> None:
     made = list(contacts.contacts())
     assert made == list(contacts.contacts())
     assert any(not contact["name"] for contact in made)
+    assert len({contact["name"] for contact in made}) > contacts.COUNT // 2
     assert any(not contact["email"] and not contact["phone"] for contact in made)
     assert any("\u0600" < contact["name"][:1] < "\u06ff" for contact in made)
 
