@@ -173,12 +173,16 @@ class Passage:
         if step is None:
             return True
         entry = self.open(state, step)
+        now = datetime.now(UTC)
+        # Of no weight in the step's times, but what the journey and the timeline show.
+        waited_ms = (now - datetime.fromisoformat(entry["started_at"])).total_seconds() * 1000
         if kind != "until" and state.wait_on_timeout == "fail":
             words = "approval" if kind == "approval" else "answer"
             self.fail(state, step, entry, Failed(f"No {words} came in time.", "timed_out"), 0)
+            entry["ms"] = round(waited_ms, 3)
             return False
-        output = {"waited_until": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.close(state, step, entry, "completed", entry["ms"], output=output)
+        output = {"waited_until": now.isoformat(timespec="seconds")}
+        self.close(state, step, entry, "completed", 0, output=output, shown_ms=waited_ms)
         state.next_step += 1
         return True
 
@@ -260,6 +264,9 @@ class Passage:
                     self._tell(EventKind.STEP_STARTED, step, entry)
             return entry
         delta.counts[entry["status"]] -= 1
+        if entry["status"] == "waiting":  # the same attempt goes on
+            entry["status"] = "running"
+            return entry
         if entry["error"]:
             self.log(entry, entry["error"])
         entry |= {"status": "running", "error": "", "started_at": now.isoformat()}
@@ -277,8 +284,9 @@ class Passage:
         *,
         output: dict[str, Any] | None = None,
         error: str = "",
+        shown_ms: float | None = None,
     ) -> None:
-        entry["status"], entry["ms"] = status, round(ms, 3)
+        entry["status"], entry["ms"] = status, round(ms if shown_ms is None else shown_ms, 3)
         if output:
             entry["output"] = excerpt(output)
         if error:

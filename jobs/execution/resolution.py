@@ -1,6 +1,7 @@
 """Answers to records that wait, and to those whose effect is uncertain."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -125,7 +126,7 @@ def fail_waiting(record: Record, actor: Actor, *, error: str, error_type: str) -
     step, now = record.next_step, timezone.now()
     journey = [dict(entry) for entry in record.journey]
     if journey and journey[-1]["step"] == step:
-        journey[-1] |= {"status": StepStatus.FAILED, "error": error}
+        journey[-1] |= {"status": StepStatus.FAILED, "error": error, "ms": _waited(journey[-1])}
     with transaction.atomic():
         changed = Record.objects.filter(pk=record.pk, status=RecordStatus.WAITING).update(
             status=RecordStatus.FAILED, error=error, error_type=error_type, error_step=step,
@@ -146,6 +147,8 @@ def fail_waiting(record: Record, actor: Actor, *, error: str, error_type: str) -
 def _completed(record: Record, step: int, output: dict[str, Any]) -> list[dict[str, Any]]:
     journey = [dict(entry) for entry in record.journey]
     if journey and journey[-1]["step"] == step:
+        if journey[-1]["status"] == StepStatus.WAITING:
+            journey[-1]["ms"] = _waited(journey[-1])
         journey[-1] |= {"status": StepStatus.COMPLETED, "output": output, "error": ""}
     else:
         name = record.job.steps[step - 1]["name"] if step <= len(record.job.steps) else ""
@@ -155,6 +158,12 @@ def _completed(record: Record, step: int, output: dict[str, Any]) -> list[dict[s
              "output": output, "error": "", "key": "", "log": []}
         )  # fmt: skip
     return journey
+
+
+def _waited(entry: dict[str, Any]) -> float:
+    """Milliseconds since the step of this entry began."""
+    began = datetime.fromisoformat(entry["started_at"])
+    return round((timezone.now() - began).total_seconds() * 1000, 3)
 
 
 def _reopen_for(job_id: int, from_status: str) -> None:

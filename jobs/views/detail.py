@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.views import View
 from django.views.generic import TemplateView
 
@@ -162,7 +163,7 @@ def waits_of(job: Job) -> list[dict[str, Any]]:
         entry = record.journey[-1] if record and record.journey else {}
         found.append({
             **group, "words": WAIT_WORDS.get(group["wait_kind"], "something"),
-            "record_id": group["first"], "since": entry.get("started_at", ""),
+            "record_id": group["first"], "since": parse_datetime(entry.get("started_at", "")),
             "prompt": getattr(record, "wait_prompt", "") if record else "",
         })  # fmt: skip
     return found

@@ -332,13 +332,14 @@ def test_approval_and_rejection(
     approve(first, Actor(user=operator), note="fine")
     with pytest.raises(Refused):
         approve(first, Actor(user=operator))
-    reject(second, Actor(user=operator), note="no")
+    second = reject(second, Actor(user=operator), note="no")
     work_off(job)
     assert (job.status, job.done_count, job.failed_count, job.waiting_count) == (
         "completed", 1, 1, 0,
     )  # fmt: skip
     first.refresh_from_db()
     assert first.journey[0]["output"] == {"approved_by": "Olu Operator", "note": "fine"}
+    assert all(record.journey[0]["ms"] > 0 for record in (first, second))
     recount(job)
 
 
@@ -381,10 +382,14 @@ def test_a_wait_ends_when_its_time_comes(
     assert (job.status, job.waiting_count) == ("waiting", 2)
     sweep.sweep()
     assert Job.objects.get(pk=job.pk).status == "waiting"
+    began = job.records.all()[0].journey[0]["started_at"]
     job.records.update(wait_until=datetime.now(UTC) - timedelta(seconds=1))
     sweep.sweep()
     sweep.sweep()  # a second sweeper finds nothing
     work_off(job)
+    wait = job.records.all()[0].journey[0]
+    assert (wait["attempts"], wait["started_at"]) == (1, began)  # one attempt, however long
+    assert wait["ms"] > 0
     assert set(job.records.values_list("status", flat=True)) == {status}
     assert job.status == "completed"
     recount(job)
