@@ -1,5 +1,6 @@
 """A run's pace (records a minute), shared by all workers: turns are handed out by the database."""
 
+import asyncio
 import time
 from datetime import datetime, timedelta
 
@@ -19,17 +20,19 @@ class Turns:
     def __init__(self, program: Program, store: Store):
         self.program, self.store = program, store
         self._reserved: list[float] = []  # by the monotonic clock
+        self._one_at_a_time = asyncio.Lock()  # a batch's records ask all at once
 
     async def next(self) -> float:
         """Seconds until this record's turn under the run's pace; 0 without one."""
         pace = self.program.options.get("pace_per_minute")
         if not pace:
             return 0.0
-        if not self._reserved:
-            began = time.monotonic()
-            first, every, count = await self.store.call(reserve, self.program.job_id, int(pace))
-            self._reserved = [began + first + every * n for n in range(count)]
-        return self._reserved.pop(0) - time.monotonic()
+        async with self._one_at_a_time:
+            if not self._reserved:
+                began = time.monotonic()
+                first, every, count = await self.store.call(reserve, self.program.job_id, int(pace))
+                self._reserved = [began + first + every * n for n in range(count)]
+            return self._reserved.pop(0) - time.monotonic()
 
 
 def reserve(job_id: int, per_minute: int) -> tuple[float, float, int]:

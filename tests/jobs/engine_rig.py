@@ -36,6 +36,22 @@ def run_spinner(spinner: Pipeline, actor: Actor = SYSTEM, **options: Any) -> Job
     return job
 
 
+def recount(job: Job) -> None:
+    """Counters equal the rows, and nothing is left open."""
+    job.refresh_from_db()
+    by_status = {
+        status: job.records.filter(status=status).count()
+        for status in ("completed", "failed", "skipped", "cancelled", "uncertain", "waiting")
+    }
+    unplanned = job.total_count - job.planned_count
+    assert job.counts() | {"total": 0, "remaining": 0} == {
+        "total": 0, "done": by_status["completed"], "failed": by_status["failed"],
+        "skipped": by_status["skipped"],
+        "cancelled": by_status["cancelled"] + (unplanned if job.is_final else 0),
+        "uncertain": by_status["uncertain"], "waiting": by_status["waiting"], "remaining": 0,
+    }  # fmt: skip
+
+
 class Outside:
     """The world outside: what arrived there, and what it answers.
 

@@ -11,20 +11,24 @@ from accounts.permissions import SYSTEM, Actor
 from jobs.execution import planning, sweep
 from jobs.execution.dispatch import (
     Refused,
-    approve,
     dispatch_spinner,
     dispatch_workflow,
-    reject,
-    resolve_callback,
     retry_failed,
     retry_record,
 )
 from jobs.execution.selection import Selection
 from jobs.models import Batch, Job, LateReport, Record, StepCount
 from jobs.steps.base import Continue, Failed, Retry, StepInput, Uncertain
-from jobs.steps.callbacks import make_token
 from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
-from tests.jobs.engine_rig import Outside, launch, outside, pipeline_with, run_spinner, work_off
+from tests.jobs.engine_rig import (
+    Outside,
+    launch,
+    outside,
+    pipeline_with,
+    recount,
+    run_spinner,
+    work_off,
+)
 
 __all__ = ["outside"]
 
@@ -32,22 +36,6 @@ pytestmark = pytest.mark.django_db
 
 MakeContacts = Callable[..., list[Contact]]
 MakeSpinner = Callable[..., Pipeline]
-
-
-def recount(job: Job) -> None:
-    """Counters equal the rows, and nothing is left open."""
-    job.refresh_from_db()
-    by_status = {
-        status: job.records.filter(status=status).count()
-        for status in ("completed", "failed", "skipped", "cancelled", "uncertain", "waiting")
-    }
-    unplanned = job.total_count - job.planned_count
-    assert job.counts() | {"total": 0, "remaining": 0} == {
-        "total": 0, "done": by_status["completed"], "failed": by_status["failed"],
-        "skipped": by_status["skipped"],
-        "cancelled": by_status["cancelled"] + (unplanned if job.is_final else 0),
-        "uncertain": by_status["uncertain"], "waiting": by_status["waiting"], "remaining": 0,
-    }  # fmt: skip
 
 
 def test_pure_run_completes_every_record(
@@ -310,88 +298,6 @@ def test_failure_limit_stops_the_run(
     assert (job.status, job.error_type) == ("failed", "failure_limit")
     assert 8 < job.failed_count < 40
     assert job.cancelled_count == 40 - job.failed_count
-    recount(job)
-
-
-def wait_pipeline(config: dict[str, object]) -> list[dict[str, object]]:
-    return [
-        {"name": "gate", "kind": "wait", "config": config},
-        {"name": "end", "kind": "outcome", "config": {"outcome": "through"}},
-    ]
-
-
-def test_approval_and_rejection(
-    make_contacts: MakeContacts, make_spinner: MakeSpinner, operator: User
-) -> None:
-    """D5: a gate holds the job as waiting until each record is answered."""
-    make_contacts(2)
-    job = run_spinner(make_spinner(wait_pipeline({"for": "approval", "prompt": "Send it?"})))
-    assert (job.status, job.waiting_count) == ("waiting", 2)
-    first, second = job.records.all()
-    assert (first.wait_kind, first.wait_prompt) == ("approval", "Send it?")
-    approve(first, Actor(user=operator), note="fine")
-    with pytest.raises(Refused):
-        approve(first, Actor(user=operator))
-    second = reject(second, Actor(user=operator), note="no")
-    work_off(job)
-    assert (job.status, job.done_count, job.failed_count, job.waiting_count) == (
-        "completed", 1, 1, 0,
-    )  # fmt: skip
-    first.refresh_from_db()
-    assert first.journey[0]["output"] == {"approved_by": "Olu Operator", "note": "fine"}
-    assert all(record.journey[0]["ms"] > 0 for record in (first, second))
-    recount(job)
-
-
-def test_callback_once_early_late_and_forged(
-    make_contacts: MakeContacts, make_spinner: MakeSpinner
-) -> None:
-    """F19: an early answer is used, a second one kept as evidence, a forged one refused."""
-    make_contacts(2)
-    job = launch(make_spinner(wait_pipeline({"for": "callback"})))
-    early, later = job.records.all()
-    resolve_callback(make_token(early.pk, "gate"), {"answer": "early"})
-    work_off(job)
-    early.refresh_from_db()
-    assert (early.status, early.values["answer"]) == ("completed", "early")
-    assert (job.status, job.waiting_count) == ("waiting", 1)
-    token = make_token(later.pk, "gate")
-    resolve_callback(token, {"answer": "yes"})
-    resolve_callback(token, {"answer": "again"})
-    with pytest.raises(Refused):
-        resolve_callback(make_token(later.pk, "end") + "0", {})
-    work_off(job)
-    later.refresh_from_db()
-    assert (job.status, later.values["answer"]) == ("completed", "yes")
-    assert LateReport.objects.get(job=job).payload == {"answer": "again"}
-    recount(job)
-
-
-@pytest.mark.parametrize(
-    ("config", "status"),
-    [
-        ({"for": "time", "until": "1h"}, "completed"),
-        ({"for": "approval", "give_up_after": "1h", "on_timeout": "fail"}, "failed"),
-    ],
-)
-def test_a_wait_ends_when_its_time_comes(
-    make_contacts: MakeContacts, make_spinner: MakeSpinner, config: dict[str, object], status: str
-) -> None:
-    make_contacts(2)
-    job = run_spinner(make_spinner(wait_pipeline(config)))
-    assert (job.status, job.waiting_count) == ("waiting", 2)
-    sweep.sweep()
-    assert Job.objects.get(pk=job.pk).status == "waiting"
-    began = job.records.all()[0].journey[0]["started_at"]
-    job.records.update(wait_until=datetime.now(UTC) - timedelta(seconds=1))
-    sweep.sweep()
-    sweep.sweep()  # a second sweeper finds nothing
-    work_off(job)
-    wait = job.records.all()[0].journey[0]
-    assert (wait["attempts"], wait["started_at"]) == (1, began)  # one attempt, however long
-    assert wait["ms"] > 0
-    assert set(job.records.values_list("status", flat=True)) == {status}
-    assert job.status == "completed"
     recount(job)
 
 
