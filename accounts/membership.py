@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.errors import Refused
 from accounts.models import Invitation, Membership, Role, Team, User, raise_rights_version
-from accounts.permissions import Actor
+from accounts.permissions import Actor, Right, allows
 
 INVITATION_LASTS = timedelta(days=7)
 
@@ -98,7 +98,7 @@ def change_role(membership: Membership, actor: Actor, *, role: str) -> None:
     """Raises Refused where the team would be left without an admin."""
     if role == membership.role:
         return
-    if membership.role == Role.ADMIN:
+    if allows(membership.role, Right.ADMINISTER):
         _keep_an_admin(membership)
     Membership.objects.filter(pk=membership.pk).update(role=role)
     raise_rights_version(membership.team_id)
@@ -111,7 +111,7 @@ def change_role(membership: Membership, actor: Actor, *, role: str) -> None:
 @transaction.atomic
 def remove(membership: Membership, actor: Actor) -> None:
     """End a membership: at once for pages, within seconds for open sockets."""
-    if membership.role == Role.ADMIN:
+    if allows(membership.role, Right.ADMINISTER):
         _keep_an_admin(membership)
     membership.delete()
     raise_rights_version(membership.team_id)

@@ -10,14 +10,12 @@ clients at once against a server.
 """
 
 import argparse
-import http.client
 import json
 import os
 import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +41,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from accounts.models import Membership, Role, Team, User  # noqa: E402
+from bench.hammer import hammer, wait_for  # noqa: E402
 from config import urls as portal_urls  # noqa: E402
 from jobs.models import Job  # noqa: E402
 from projects.models import Pipeline, Project  # noqa: E402
@@ -322,50 +321,14 @@ def eight_clients(seconds: float) -> dict[str, dict[str, float]]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SPINDLE_ALLOWED_HOSTS": "*"}
     server = subprocess.Popen([*command, "bench.jobs_pages_asgi:application"], env=env, cwd=ROOT)
     try:
-        _wait_for(port)
+        wait_for(port)
         return {
-            name: _hammer(port, address, cookie, seconds)
+            name: hammer(port, address, cookie, seconds)
             for name, address in {"list": "/portal/jobs", "lean": "/bench/lean"}.items()
         }
     finally:
         server.terminate()
         server.wait()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise SystemExit("the server did not come up")
-
-
-def _hammer(port: int, address: str, cookie: str, seconds: float) -> dict[str, float]:
-    taken: list[float] = []
-
-    def one() -> None:
-        link = http.client.HTTPConnection("127.0.0.1", port)
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            began = time.perf_counter()
-            link.request("GET", address, headers={"Cookie": cookie})
-            response = link.getresponse()
-            response.read()
-            if response.status != 200:
-                raise SystemExit(f"{address} answers {response.status}")
-            taken.append((time.perf_counter() - began) * 1000)
-
-    threads = [threading.Thread(target=one) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return {
-        "pages_per_second": round(len(taken) / seconds, 1),
-        "p50_ms": round(statistics.median(taken), 1),
-        "p95_ms": round(statistics.quantiles(taken, n=20)[18], 1),
-    }
 
 
 def main() -> None:

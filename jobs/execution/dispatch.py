@@ -4,7 +4,7 @@ Each is atomic, writes its events in the same transaction and hints at the worke
 All raise `Refused` where they will not act. This page names them; each noun has its module.
 """
 
-from jobs.execution.cancellation import cancel, force_stop
+from jobs.execution.cancellation import cancel, force_stop, force_stop_offered_at
 from jobs.execution.corrections import correct_job, correct_record, undo_correction
 from jobs.execution.errors import Refused
 from jobs.execution.launching import dispatch_spinner, dispatch_workflow
@@ -27,6 +27,7 @@ __all__ = [
     "dispatch_spinner",
     "dispatch_workflow",
     "force_stop",
+    "force_stop_offered_at",
     "give_up",
     "mark_done",
     "pause_project",

@@ -16,7 +16,7 @@ from django.views.generic import TemplateView
 from accounts.permissions import Right
 from jobs import events, usual
 from jobs.events import EventKind
-from jobs.execution.cancellation import force_stop_offered_at
+from jobs.execution.dispatch import force_stop_offered_at
 from jobs.failures import explain
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
