@@ -7,6 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from accounts.permissions import Right, allows
+from accounts.templatetags.spindle import ago_words
 from jobs import usual
 from jobs.models import Job
 from jobs.models.jobs import REPORTED_KINDS, JobKind
@@ -60,15 +61,6 @@ def length_words(seconds: float) -> str:
     if hours:
         return f"{hours}h {minutes:02d}m"
     return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
-
-
-def ago_words(seconds: float) -> str:
-    if seconds < 60:
-        return "just now" if seconds < 5 else f"{int(seconds)}s ago"
-    for size, unit in ((60, "m"), (3600, "h"), (86400, "d")):
-        if seconds < size * (60 if unit == "m" else 24 if unit == "h" else 365):
-            return f"{int(seconds // size)}{unit} ago"
-    return f"{int(seconds // (365 * 86400))}y ago"
 
 
 def progress_words(job: Job) -> str:

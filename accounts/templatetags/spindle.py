@@ -36,7 +36,7 @@ def ago(at: datetime | None) -> SafeString | str:
     if at is None:
         return ""
     seconds = (timezone.now() - at).total_seconds()
-    return _time(at, _ago_words(abs(seconds), is_past=seconds >= 0))
+    return _time(at, ago_words(abs(seconds), is_past=seconds >= 0))
 
 
 @register.filter
@@ -48,10 +48,11 @@ def local_time(at: datetime | None) -> SafeString | str:
     return _time(at, f"{local.day} {local:%b %Y, %H:%M %Z}")
 
 
-def _ago_words(seconds: float, *, is_past: bool) -> str:
+def ago_words(seconds: float, *, is_past: bool = True) -> str:
+    """ "just now", "30s ago", "6m ago", "2h ago", "3d ago", "1y ago"; or "in 6m"."""
     if seconds < 5:
         return "just now"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+    for size, unit in ((31_536_000, "y"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
         if seconds >= size:
             words = f"{int(seconds // size)}{unit}"
             return f"{words} ago" if is_past else f"in {words}"
@@ -82,17 +83,6 @@ def percent(part: float | None, whole: float | None) -> str:
         return "0 %"
     share = 100 * part / whole
     return f"{share:.1f} %".replace(".0 %", " %") if share < 10 else f"{share:.0f} %"
-
-
-# Words that are written in capitals in a workflow's title; the first two as teams know them.
-ACRONYMS = {"se": "SE", "qa": "QA", "ai": "AI", "api": "API", "ci": "CI", "cd": "CD", "pr": "PR"}
-
-
-@register.filter
-def title_slug(slug: str) -> str:
-    """ "se-rca-fix" → "SE Rca Fix"; the old "agent_se_work" → "SE Work"."""
-    words = slug.replace("_", "-").removeprefix("agent-").split("-")
-    return " ".join(ACRONYMS.get(word, word.capitalize()) for word in words if word)
 
 
 @register.filter

@@ -55,10 +55,15 @@ class ReportListView(ApiView):
 class ReportView(ApiView):
     kind = ""
 
-    def one(self, pk: int) -> Response:
+    @extend_schema(responses=ReportedSerializer)
+    def get(self, request: Request, pk: int) -> Response:
         return Response(ReportedSerializer(self.job(pk, kind=self.kind)).data)
 
-    def told(self, request: Request, pk: int) -> Response:
+    @extend_schema(
+        request=TellSerializer, responses={200: ReportedSerializer, 409: ErrorSerializer}
+    )
+    def patch(self, request: Request, pk: int) -> Response:
+        """Say how it stands. The answer's `cancel_requested` tells that people want it stopped."""
         job = self.job(pk, Right.OPERATE, kind=self.kind)
         given = TellSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -84,17 +89,6 @@ class BuildListView(ReportListView):
 class BuildView(ReportView):
     kind = JobKind.BUILD
 
-    @extend_schema(responses=ReportedSerializer)
-    def get(self, request: Request, pk: int) -> Response:
-        return self.one(pk)
-
-    @extend_schema(
-        request=TellSerializer, responses={200: ReportedSerializer, 409: ErrorSerializer}
-    )
-    def patch(self, request: Request, pk: int) -> Response:
-        """Say how it stands. The answer's `cancel_requested` tells that people want it stopped."""
-        return self.told(request, pk)
-
 
 class RunListView(ReportListView):
     kind = JobKind.RUN
@@ -113,14 +107,3 @@ class RunListView(ReportListView):
 
 class RunView(ReportView):
     kind = JobKind.RUN
-
-    @extend_schema(responses=ReportedSerializer)
-    def get(self, request: Request, pk: int) -> Response:
-        return self.one(pk)
-
-    @extend_schema(
-        request=TellSerializer, responses={200: ReportedSerializer, 409: ErrorSerializer}
-    )
-    def patch(self, request: Request, pk: int) -> Response:
-        """Say how it stands. The answer's `cancel_requested` tells that people want it stopped."""
-        return self.told(request, pk)

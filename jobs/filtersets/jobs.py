@@ -6,10 +6,10 @@ from typing import Any
 
 import django_filters as filters
 from django.db.models import Q, QuerySet
-from django.forms import DateTimeInput
 from django.utils import timezone
 
 from jobs import usual
+from jobs.filtersets.times import before, since
 from jobs.models import Job
 from jobs.models.jobs import JobKind
 from jobs.querysets.jobs import JobQuerySet
@@ -44,22 +44,10 @@ class JobFilterSet(filters.FilterSet):
         field_name="bulk_items__bulk_action_id", label="Bulk action", min_value=1
     )
     stalled = filters.BooleanFilter(method="filter_stalled", label="May be stalled")
-    created_from = filters.DateTimeFilter(
-        field_name="created_at", lookup_expr="gte", label="Created from",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
-    created_to = filters.DateTimeFilter(
-        field_name="created_at", lookup_expr="lt", label="Created before",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
-    ended_from = filters.DateTimeFilter(
-        field_name="completed_at", lookup_expr="gte", label="Ended from",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
-    ended_to = filters.DateTimeFilter(
-        field_name="completed_at", lookup_expr="lt", label="Ended before",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
+    created_from = since("created_at", "Created from")
+    created_to = before("created_at", "Created before")
+    ended_from = since("completed_at", "Ended from")
+    ended_to = before("completed_at", "Ended before")
 
     class Meta:
         model = Job

@@ -4,8 +4,8 @@ from typing import Any
 
 import django_filters as filters
 from django.db.models import Q, QuerySet
-from django.forms import DateTimeInput
 
+from jobs.filtersets.times import before, since
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
 from jobs.querysets.records import FUNNEL_STATUSES
@@ -74,14 +74,8 @@ class RecordFilterSet(filters.FilterSet):
     step = filters.NumberFilter(
         field_name="error_step", label="Stopped at step", min_value=1, max_value=1_000
     )
-    ended_from = filters.DateTimeFilter(
-        field_name="completed_at", lookup_expr="gte", label="Ended from",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
-    ended_to = filters.DateTimeFilter(
-        field_name="completed_at", lookup_expr="lt", label="Ended before",
-        widget=DateTimeInput(attrs={"type": "datetime-local"}),
-    )  # fmt: skip
+    ended_from = since("completed_at", "Ended from")
+    ended_to = before("completed_at", "Ended before")
 
     class Meta:
         model = Record

@@ -18,10 +18,11 @@ from django.views.generic import FormView, TemplateView
 
 from accounts.models import Team
 from accounts.permissions import Right
+from accounts.templatetags.spindle import ago_words
 from jobs.execution.dispatch import Refused, dispatch_workflow
 from jobs.models import Agent, Job, Worker
 from jobs.models.agents import AgentKind, is_silent
-from jobs.rows import ago_words, title_case
+from jobs.rows import title_case
 from jobs.statuses import Effort
 from jobs.views.scope import TeamsScopeMixin
 from projects.models import Pipeline, Project

@@ -13,11 +13,12 @@ from django.views.generic import TemplateView
 
 from accounts.models import Team
 from accounts.permissions import Right
+from accounts.templatetags.spindle import ago_words
 from jobs.execution.dispatch import Refused, pause_project, resume_project
 from jobs.models import Job, Worker
 from jobs.querysets.keyset import KeysetPage, capped_count, page_of
 from jobs.queueing import Queued, held_back, in_line, pending_of, queued
-from jobs.rows import ago_words, title_case
+from jobs.rows import title_case
 from jobs.views.scope import TeamsScopeMixin
 from projects.models import Project
 from projects.views.access import ProjectAccessMixin

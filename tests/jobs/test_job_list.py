@@ -10,9 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Membership
+from accounts.templatetags.spindle import ago_words
 from jobs.models import Job
 from jobs.querysets import keyset
-from jobs.rows import ago_words, length_words, title_case
+from jobs.rows import length_words, title_case
 from jobs.views import list as job_list
 
 URL = "/portal/jobs"
