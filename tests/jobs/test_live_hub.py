@@ -42,7 +42,8 @@ def socket_for(user: User | None, origin: str = "http://localhost") -> Websocket
 
 
 async def told(socket: WebsocketCommunicator, seconds: float = 3) -> dict[str, Any]:
-    return json.loads(await socket.receive_from(seconds))
+    message = json.loads(await socket.receive_from(seconds))
+    return message[-1] if isinstance(message, list) else message
 
 
 async def opened(user: User) -> tuple[WebsocketCommunicator, dict[str, Any]]:
@@ -178,6 +179,17 @@ async def test_a_slow_browser_is_given_a_snapshot_instead_of_a_queue(viewer, pro
     assert messages[-1]["type"] == "snapshot"
     assert messages[-1]["jobs"][0]["finished"] == 9
     assert len(messages) < 6
+    await socket.disconnect()
+
+
+async def test_what_has_queued_up_goes_in_one_frame(viewer, project):
+    jobs = [await sync_to_async(make_job)(project) for _ in range(5)]
+    socket, _ = await opened(viewer)
+    feed = hub().feeds[project.team_id]
+    for job in jobs:
+        hub()._take({**feed.jobs[job.pk], "finished": 1, "v": 100})
+    frame = json.loads(await socket.receive_from(3))
+    assert [message["job"]["id"] for message in frame] == [job.pk for job in jobs]
     await socket.disconnect()
 
 

@@ -45,6 +45,17 @@ export class LiveSocket {
 
   take(text) {
     const message = JSON.parse(text);
+    if (Array.isArray(message)) {
+      for (const one of message) this.takeOne(one);
+    } else {
+      this.takeOne(message);
+    }
+    if (message.type === "pong") return;
+    this.taken += 1;
+    if (this.taken % ANSWER_EVERY === 0) this.ping();
+  }
+
+  takeOne(message) {
     this.last = new Date();
     tellServerTime(message.now);
     clearTimeout(this.answerTimer);
@@ -58,8 +69,6 @@ export class LiveSocket {
     } else if (message.type === "job" && this.hasSnapshot) {
       this.totals[message.job.team] = message.totals;
       dispatch("spindle:job", { ...message.job, in_project: message.in_project, all: this.all() });
-      this.taken += 1;
-      if (this.taken % ANSWER_EVERY === 0) this.ping();
     }
     if (this.hasSnapshot) this.set("connected");
   }
