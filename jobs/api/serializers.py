@@ -106,6 +106,7 @@ class JobDetailSerializer(JobSerializer):
             *JobSerializer.Meta.fields, "pipeline_id", "workflow_execution_id", "input", "output",
             "error", "ticket_url", "steps", "external_id", "source", "created_by_name",
             "resend_of", "resent_as", "is_corrected", "slack_channel_id", "slack_thread_ts",
+            "journeys_pruned_at", "events_pruned_at", "records_pruned_at",
         ]  # fmt: skip
 
     @extend_schema_field(serializers.DictField())
