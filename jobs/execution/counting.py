@@ -38,5 +38,6 @@ def summary(job: Job) -> str:
     parts = [
         (job.done_count, "done"), (job.failed_count, "failed"), (job.skipped_count, "skipped"),
         (job.cancelled_count, "cancelled"), (job.uncertain_count, "uncertain"),
+        (job.waiting_count, "waiting"),
     ]  # fmt: skip
     return ", ".join(f"{count:,} {word}" for count, word in parts if count) or "nothing to do"

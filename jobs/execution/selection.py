@@ -9,7 +9,7 @@ from django.http import QueryDict
 from jobs.models import Job
 from jobs.statuses import RecordStatus
 from projects.contacts.filtersets import filtered
-from projects.models import Contact, Project
+from projects.models import Contact, ContactImport, Project
 
 SelectionKind = Literal["all", "filter", "ids", "failed_of", "import"]
 
@@ -71,7 +71,10 @@ class Selection:
         if self.kind == "failed_of":
             return f"failed contacts of job #{self.job_id}"
         if self.kind == "import":
-            return f"contacts of import #{self.import_id}"
+            found = ContactImport.objects.filter(pk=self.import_id).values_list(
+                "file_name", flat=True
+            )
+            return f"contacts of {next(iter(found), '') or f'import #{self.import_id}'}"
         if self.kind == "filter":
             shown = {key: value for key, value in self.filter.items() if value}
             return "contacts with " + ", ".join(f"{k}: {v}" for k, v in shown.items())

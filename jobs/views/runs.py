@@ -78,6 +78,9 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             "records_pruning": pruning_of(run, "records"),
             "funnel": funnel(run, steps),
             "resent_id": self._resent_id(run),
+            "has_run_before": runs_of(self.project)
+            .filter(pipeline=run.pipeline_id, pk__lt=run.pk)
+            .exists(),
             "efforts": Effort.choices,
             # Contacts the run has not come to have no record yet.
             "unbegun_count": run.total_count - run.planned_count,

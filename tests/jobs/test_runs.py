@@ -196,7 +196,7 @@ def test_query_count_does_not_grow(
     for _ in range(4):
         run = make_run(total=30, done_count=20)
     client = as_user(viewer)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         client.get(url(project, run))
 
 
@@ -210,3 +210,13 @@ def test_the_bar_draws_what_there_is():
     bar = progress_bar(Job(total_count=5000, done_count=1839, failed_count=3))
     assert 'aria-label="1,839 done, 3 failed, 3,158 to do"' in bar
     assert 'class="failed" x="367.8" width="4.0"' in bar
+
+
+def test_only_a_run_with_one_before_it_offers_the_comparison(as_user, viewer, project, make_run):
+    first, second = make_run(total=1), make_run(total=1)
+    assert "Compare with the run before" not in shown(as_user(viewer), url(project, first))
+    assert "Compare with the run before" in shown(as_user(viewer), url(project, second))
+
+
+def shown(client, address):
+    return client.get(address).content.decode()
