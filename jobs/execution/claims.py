@@ -23,6 +23,7 @@ from jobs.models.jobs import JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus
 
 LOOKED_AT = 20  # jobs a claim tries in turn before it says that there is nothing
+PACED_AHEAD = timedelta(seconds=5)
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +50,8 @@ def due_jobs() -> "QuerySet[Job]":
     return (
         Job.objects.filter(
             Q(scheduled_for=None) | Q(scheduled_for__lte=Now()),
+            # A paced run whose next turns are taken: another batch of it would find none.
+            Q(paced_until=None) | Q(paced_until__lte=Now() + PACED_AHEAD),
             Q(agent=None) | Q(agent__kind=AgentKind.POOL),
             status__in=ACTIVE_JOB_STATUSES,
             kind__in=(JobKind.SPINNER, JobKind.WORKFLOW),

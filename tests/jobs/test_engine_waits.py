@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import User
 from accounts.permissions import Actor
-from jobs.execution import sweep
+from jobs.execution import executor, pacing, sweep
 from jobs.execution.dispatch import (
     Refused,
     approve,
@@ -132,3 +132,25 @@ def test_a_pace_spreads_the_effects_over_time(
     assert paced is not None
     assert job.completed_at is not None
     assert paced - job.completed_at < timedelta(seconds=1)  # one reservation, not one a record
+
+
+def test_who_leaves_before_its_turn_takes_no_turn_along(
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    outside: Outside,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turns further off than a batch waits are left to whoever comes then; the pace holds."""
+    for module in (pacing, executor):
+        monkeypatch.setattr(module, "LONGEST_NAP", 0.2)
+    make_contacts(12)
+    called_at: list[float] = []
+    outside.before = lambda record: called_at.append(time.monotonic())
+    job = run_spinner(make_spinner(pipeline_with("act")), options={"pace_per_minute": 1_200})
+    assert 0 < job.done_count < 12
+    deadline = time.monotonic() + 20
+    while job.status != "completed" and time.monotonic() < deadline:
+        work_off(job)
+    assert job.done_count == 12
+    assert called_at[-1] - called_at[0] >= 11 * 0.05 * 0.9
+    assert job.paced_until - job.completed_at < timedelta(seconds=1)
