@@ -107,9 +107,11 @@ def query(context: dict[str, Any], **changes: Any) -> str:
 
 @register.filter
 def ms(milliseconds: float | None) -> str:
-    """0.42 → "0.4ms", 412.3 → "412ms", 3040 → "3.0s"."""
+    """0.04 → "<0.1ms", 0.42 → "0.4ms", 412.3 → "412ms", 3040 → "3.0s"."""
     if milliseconds is None:
         return "–"
+    if 0 < milliseconds < 0.05:
+        return "<0.1ms"
     if milliseconds < 10:
         return f"{milliseconds:.1f}ms"
     return duration(milliseconds / 1000)

@@ -71,7 +71,7 @@ class Selection:
         if self.kind == "failed_of":
             return f"failed contacts of job #{self.job_id}"
         if self.kind == "import":
-            found = ContactImport.objects.filter(pk=self.import_id).values_list(
+            found = ContactImport.objects.filter(pk=self.import_id or 0).values_list(
                 "file_name", flat=True
             )
             return f"contacts of {next(iter(found), '') or f'import #{self.import_id}'}"

@@ -76,16 +76,6 @@ def run_counts(job: Job) -> str:
 
 
 @register.filter
-def milliseconds(value: float | None) -> str:
-    """0.04 → "<0.1ms", 0.4 → "0.4ms", 412 → "412ms", 1200 → "1.2s", 391,000 → "6m 31s"."""
-    if value is None:
-        return ""
-    if 0 < value < 0.05:
-        return "<0.1ms"
-    return f"{value:.1f}ms" if value < 10 else duration(value / 1_000)
-
-
-@register.filter
 def per_second(rate: float | None) -> str:
     """Records a second for people: "320/s", "4.2/s", "18/min"."""
     if rate is None:
