@@ -1,4 +1,4 @@
-"""The shape of the code (docs/decisions.md): who imports whom, and what stands in one place only."""
+"""The shape of the code (docs/architecture.md): who imports whom, and what stands in one place only."""
 
 import ast
 import re
@@ -102,6 +102,15 @@ def test_only_set_wise_writes_ask_which_database_it_is() -> None:
         or (isinstance(node, ast.Attribute) and node.attr in {"vendor", "features"})
     }
     assert asking == {"jobs/execution/bulk.py", "jobs/querysets/journeys.py"}
+
+
+def test_only_one_module_writes_csv_files() -> None:
+    writing = {
+        path
+        for path, tree in modules().items()
+        if "csv" in set(imports(tree)) and ".writer(" in (ROOT / path).read_text()
+    }
+    assert writing == {"projects/contacts/csv_writing.py"}
 
 
 def names_a_role(node: ast.expr) -> bool:
