@@ -40,7 +40,7 @@ class Turns:
                 first, every, count = await self.store.call(reserve, self.program.job_id, int(pace))
                 if not count:
                     self._none_before = began + first
-                    return first
+                    return float(first)
                 self._reserved = [began + first + every * n for n in range(count)]
             return self._reserved.pop(0) - time.monotonic()
 
