@@ -34,6 +34,7 @@ OBJECTS = {
     "accounts:invitation_revoke": "invitation",
     "accounts:token_revoke": "token",
     "api:": "job",
+    "api:agent": "agent",
     "api:build": "build",
     "api:run": "run",
     "jobs:": "job",

@@ -13,6 +13,7 @@ LONGEST_MODULE = 400
 # Through these everything else enters jobs/execution; what they write, they write as a verb.
 DOORS = {
     "dispatch": "the verbs",
+    "remote": "the verbs of remote agents",
     "errors": "what a verb answers when it will not act",
     "selection": "which contacts a run takes",
     "forecast": "what a run would cost",

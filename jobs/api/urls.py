@@ -3,7 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from jobs.api import jobs, projects, reports, stream
+from jobs.api import agents, jobs, projects, reports, stream
 
 app_name = "api"
 
@@ -29,6 +29,18 @@ urlpatterns = [
         f"{PROJECT}/workflows/<slug:pipeline>/jobs",
         projects.DispatchView.as_view(),
         name="dispatch",
+    ),
+    path("agents/<int:pk>/claim", agents.ClaimView.as_view(), name="agent_claim"),
+    path("agents/<int:pk>/heartbeat", agents.HeartbeatView.as_view(), name="agent_heartbeat"),
+    path(
+        "agents/<int:pk>/jobs/<int:job_id>/steps",
+        agents.StepReportView.as_view(),
+        name="agent_steps",
+    ),
+    path(
+        "agents/<int:pk>/jobs/<int:job_id>/finish",
+        agents.FinishView.as_view(),
+        name="agent_finish",
     ),
     path("builds", reports.BuildListView.as_view(), name="builds"),
     path("builds/<int:pk>", reports.BuildView.as_view(), name="build"),

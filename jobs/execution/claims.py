@@ -127,11 +127,11 @@ def _enter_job(job_id: int) -> bool:
     if agent is None:
         events.emit(job_id, EventKind.RESUMED, "At work again.", payload={"phase": "execution"})
         return True
-    _tell_start(job_id, agent)
+    tell_start(job_id, agent)
     return True
 
 
-def _tell_start(job_id: int, agent: Agent) -> None:
+def tell_start(job_id: int, agent: Agent) -> None:
     created_at, steps = Job.objects.values_list("created_at", "steps").get(pk=job_id)
     waited = (timezone.now() - created_at).total_seconds()
     events.emit(

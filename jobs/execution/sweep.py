@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import settle, stalls, waits
+from jobs.execution import remote, settle, stalls, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.models import Batch, Job, Worker
@@ -31,6 +31,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 def sweep() -> None:
     """One round. Each part stands for itself; what is left over comes in the next round."""
     offer_expired()
+    remote.sweep_lost()
     waits.resume_due()
     settle_stopped()
     stalls.mark()
@@ -50,7 +51,7 @@ def offer_expired() -> int:
     # NULL counts as expired: a running batch without a lease's end would never come back.
     expired = Batch.objects.filter(
         Q(lease_expires_at__lt=Now()) | Q(lease_expires_at=None), status=BatchStatus.RUNNING
-    )
+    ).exclude(lease_owner__startswith=remote.OWNER)
     count = 0
     for batch in list(expired.order_by("lease_expires_at")[:SLICE]):
         with transaction.atomic():

@@ -156,7 +156,14 @@ class AgentEditView(TeamsScopeMixin, FormView):  # type: ignore[type-arg]
         return {**super().get_form_kwargs(), "teams": teams, "instance": self.agent}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(agent=self.agent, **kwargs)
+        address = (
+            self.request.build_absolute_uri(reverse("api:agent_claim", args=[self.agent.pk]))
+            if self.agent
+            else ""
+        )
+        return super().get_context_data(
+            agent=self.agent, api_address=address.removesuffix("claim"), **kwargs
+        )
 
     def form_valid(self, form: AgentForm) -> HttpResponse:
         agent = form.save()
