@@ -17,6 +17,7 @@ from jobs.events import EventKind
 from jobs.execution import remote, settle, stalls, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
+from jobs.execution.stopping import stop_pending_batches
 from jobs.models import Batch, Job, Worker
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus
 from jobs.tracked import sweep_tasks
@@ -96,9 +97,13 @@ def _tell(batch: Batch, *, careful: bool, stopping: bool) -> None:
 
 
 def settle_stopped() -> None:
-    """Jobs that were asked to stop and have nothing at work any more."""
+    """Jobs that were asked to stop and have nothing at work any more.
+
+    A batch may have set records aside for later while the stop was asked: nobody takes those.
+    """
     asked = Job.objects.filter(status__in=ACTIVE_JOB_STATUSES).exclude(
         cancel_requested_at=None, stop_error=""
     )
     for job_id in list(asked.values_list("pk", flat=True)[:SLICE]):
+        stop_pending_batches(job_id)
         settle.settle(job_id)

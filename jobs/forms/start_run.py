@@ -33,11 +33,15 @@ class StartRunForm(forms.Form):
 
     spinner = forms.ModelChoiceField(Pipeline.objects.none(), empty_label=None)
     contacts = forms.ChoiceField(choices=CONTACTS, widget=forms.RadioSelect, initial="all")
-    filter = forms.ModelChoiceField(SavedFilter.objects.none(), required=False)
+    filter = forms.ModelChoiceField(
+        SavedFilter.objects.none(), required=False, empty_label="Choose a filter…"
+    )
     file = forms.FileField(
         required=False, widget=forms.ClearableFileInput(attrs={"accept": ".csv,.txt,.tsv"})
     )
-    failed_of = forms.ModelChoiceField(Job.objects.none(), required=False, label="Run")
+    failed_of = forms.ModelChoiceField(
+        Job.objects.none(), required=False, label="Run", empty_label="Choose a run…"
+    )
     effort = forms.ChoiceField(choices=[("", "The spinner's own"), *Effort.choices], required=False)
     pace_per_minute = forms.IntegerField(
         required=False, min_value=1, max_value=1_000_000, label="At most a minute",

@@ -154,3 +154,21 @@ def test_who_leaves_before_its_turn_takes_no_turn_along(
     assert job.done_count == 12
     assert called_at[-1] - called_at[0] >= 11 * 0.05 * 0.9
     assert job.paced_until - job.completed_at < timedelta(seconds=1)
+
+
+def test_records_set_aside_while_the_stop_was_asked_end_with_the_run(
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    outside: Outside,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cancel saw no pending batch, then the batch in hand left one: it never hangs."""
+    for module in (pacing, executor):
+        monkeypatch.setattr(module, "LONGEST_NAP", 0.1)
+    make_contacts(8)
+    job = run_spinner(make_spinner(pipeline_with("act")), options={"pace_per_minute": 600})
+    assert 0 < job.done_count < 8
+    Job.objects.filter(pk=job.pk).update(cancel_requested_at=datetime.now(UTC))
+    sweep.sweep()
+    recount(job)
+    assert (job.status, job.done_count + job.cancelled_count) == ("cancelled", 8)
