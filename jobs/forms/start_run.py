@@ -44,12 +44,12 @@ class StartRunForm(forms.Form):
     )
     effort = forms.ChoiceField(choices=[("", "The spinner's own"), *Effort.choices], required=False)
     pace_per_minute = forms.IntegerField(
-        required=False, min_value=1, max_value=1_000_000, label="At most a minute",
-        help_text="Records begun in a minute. Empty: as fast as the receivers allow.",
+        required=False, min_value=1, max_value=1_000_000, label="Records a minute, at most",
+        help_text="Empty: as fast as the receivers allow.",
     )  # fmt: skip
     failure_limit_percent = forms.IntegerField(
-        required=False, min_value=1, max_value=100, label="Stop at failures (%)",
-        help_text="Empty: it goes on to the end, however many fail.",
+        required=False, min_value=1, max_value=100, label="Stop when failed, %",
+        help_text="Of all its records. Empty: it goes on to the end, however many fail.",
     )  # fmt: skip
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any):
