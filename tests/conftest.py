@@ -12,7 +12,8 @@ from django.test import Client
 
 from accounts.models import Membership, Role, Team, User
 from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
-from tests.processes.portal import Template, free_port
+from tests.processes import leftovers
+from tests.processes.portal import Template
 from tests.processes.up import Up
 
 
@@ -65,7 +66,7 @@ def portal_template() -> Iterator[Template]:
 @pytest.fixture
 def start_up(portal_template: Template, tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """`start_up("--workers", "2")` on this test's own folder and database."""
-    name = f"spindle_up_{free_port()}"
+    name = leftovers.fresh_name("up")
     portal_template.copy(tmp_path, name)
     env = {**portal_template.env_for(tmp_path, name), "SPINDLE_KEY_PREFIX": f"{name}-"}
     started: list[Up] = []

@@ -15,7 +15,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -33,11 +32,13 @@ from psycopg import sql
 
 from config import processes, profiles
 from config.celery import app as celery_app
+from tests.processes import leftovers
 
 STOP_SECONDS = 10
+PATIENCE = 120  # a busy machine may be four times slower; conditions end earlier
 
 
-def wait_until(predicate: Callable[[], Any], seconds: float = 20, *, what: str = "") -> Any:
+def wait_until(predicate: Callable[[], Any], seconds: float = 60, *, what: str = "") -> Any:
     """The first true answer of `predicate`; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -59,10 +60,12 @@ class Template:
     """A migrated database made once a session and copied for every portal."""
 
     def __init__(self) -> None:
-        self.folder = Path(mkdtemp(prefix="spindle-template-"))
+        leftovers.folders()
+        self.folder = Path(mkdtemp(prefix=leftovers.prefix("template")))
         self.server = os.environ.get("DATABASE_URL", "")
-        self.name = f"spindle_template_{uuid.uuid4().hex[:10]}"
+        self.name = leftovers.fresh_name("template")
         if self.server:
+            leftovers.databases(self._server_url())
             self._admin("CREATE DATABASE {}", self.name)
         try:
             self._migrate()
@@ -97,9 +100,11 @@ class Template:
         self.remove(self.folder, self.name)
 
     def _admin(self, statement: str, *names: str) -> None:
-        url = urlunsplit(urlsplit(self.server)._replace(path="/postgres"))
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(self._server_url(), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _server_url(self) -> str:
+        return urlunsplit(urlsplit(self.server)._replace(path="/postgres"))
 
 
 class Portal:
@@ -118,8 +123,8 @@ class Portal:
         env: dict[str, str] | None = None,
     ) -> None:
         self.template = template
-        self.name = f"spindle_portal_{uuid.uuid4().hex[:10]}"
-        self.folder = Path(mkdtemp(prefix="spindle-portal-"))
+        self.name = leftovers.fresh_name("portal")
+        self.folder = Path(mkdtemp(prefix=leftovers.prefix("portal")))
         template.copy(self.folder, self.name)
         self.listener = processes.listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -154,10 +159,11 @@ class Portal:
     def start(self) -> None:
         """Start whatever of the wanted processes is not up, and wait for the first page."""
         for process in self.wanted:
-            if process.name not in self.running:
+            child = self.running.get(process.name)
+            if child is None or child.poll() is not None:
                 self._spawn(process)
         if any(process.name == "web" for process in self.wanted):
-            wait_until(self._answers, 30, what=f"the first page; logs:\n{self.logs()}")
+            wait_until(self._answers, PATIENCE, what=f"the first page; logs:\n{self.logs()}")
 
     def _spawn(self, process: processes.Process) -> None:
         with (self.folder / f"{process.name}.log").open("ab") as log:
@@ -167,7 +173,7 @@ class Portal:
         web = self.running["web"]
         assert web.poll() is None, f"web ended with {web.returncode}:\n{self.logs()}"
         try:
-            with urllib.request.urlopen(f"{self.url}/accounts/login/", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/accounts/login/", timeout=20) as answer:  # noqa: S310
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -182,7 +188,7 @@ class Portal:
         child = self.running.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, sig)
-        child.wait(timeout=STOP_SECONDS)
+        child.wait(timeout=PATIENCE)
 
     def kill_worker(self, number: int = 1) -> None:
         """`kill -9`, as a crash would; `start()` brings it back."""
@@ -207,7 +213,7 @@ class Portal:
         self.running.clear()
 
     def destroy(self) -> None:
-        self.stop()
+        self.kill_all()
         self.listener.close()
         self.template.remove(self.folder, self.name)
 

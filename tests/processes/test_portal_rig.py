@@ -8,7 +8,7 @@ from accounts.models import Team
 from projects.models import Project
 from tests.processes.portal import Portal, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 def test_a_portal_answers_keeps_its_rows_and_leaves_nothing(

@@ -12,11 +12,11 @@ from config import processes
 from tests.processes.portal import free_port, wait_until
 from tests.processes.up import SIGN_IN, STARTED, Up
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 def get(url: str) -> Any:
-    return urllib.request.urlopen(f"{url}/accounts/login/", timeout=20)  # noqa: S310
+    return urllib.request.urlopen(f"{url}/accounts/login/", timeout=120)  # noqa: S310
 
 
 def test_up_starts_restarts_what_dies_refuses_a_second_and_ends_in_time(
@@ -35,7 +35,7 @@ def test_up_starts_restarts_what_dies_refuses_a_second_and_ends_in_time(
     }  # fmt: skip
 
     second = start_up("--port", str(free_port()))
-    assert second.popen.wait(60) == 1
+    assert second.popen.wait(180) == 1
     second.until(rf"A portal \(process {up.popen.pid}\) already runs on .*SPINDLE_DATA_DIR")
     assert "Traceback" not in second.output
 
@@ -59,7 +59,7 @@ def test_children_die_with_a_killed_launcher_and_the_next_up_carries_on(
     assert "Sign in as" not in first.output
     wait_until(lambda: len(first.children()) == 3)
     first.end(signal.SIGKILL)
-    wait_until(lambda: not first.children(), 10, what="the children are gone")
+    wait_until(lambda: not first.children(), what="the children are gone")
 
     again = start_up("--port", port, SPINDLE_DEMO_PASSWORD="a-known-pass")
     assert again.until(SIGN_IN)[2] == "a-known-pass"
@@ -78,6 +78,6 @@ def test_what_cannot_start_says_so_in_one_line(
     with processes.listen("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])
         up = start_up(*(option.format(taken=port) for option in options), **env)
-        assert up.popen.wait(60) == 1
-    up.until(line, 5)
+        assert up.popen.wait(180) == 1
+    up.until(line)
     assert up.output.count("\n") == 1

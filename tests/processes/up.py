@@ -36,7 +36,7 @@ class Up:
         for line in self.popen.stdout:
             self.output += line
 
-    def until(self, text: str | re.Pattern[str], seconds: float = 90) -> re.Match[str]:
+    def until(self, text: str | re.Pattern[str], seconds: float = 180) -> re.Match[str]:
         return wait_until(
             lambda: re.search(text, self.output), seconds, what=f"{text}\n{self.output[-6000:]}"
         )
@@ -56,4 +56,4 @@ class Up:
 
     def end(self, sig: int = signal.SIGTERM) -> int:
         self.popen.send_signal(sig)
-        return self.popen.wait(timeout=30)
+        return self.popen.wait(timeout=90)
