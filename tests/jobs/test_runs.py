@@ -220,3 +220,12 @@ def test_only_a_run_with_one_before_it_offers_the_comparison(as_user, viewer, pr
 
 def shown(client, address):
     return client.get(address).content.decode()
+
+
+def test_a_cancelled_run_is_not_offered_what_would_be_refused(as_user, operator, project, make_run):
+    """Its failed records run again in a new run, never in one that people stopped."""
+    for status, is_offered in (("completed", True), ("cancelled", False)):
+        run = make_run(total=1, failed_count=1, status=status)
+        record = reverse("jobs:record", args=[project.slug, run.records.get().pk])
+        assert ("Retry failed" in shown(as_user(operator), url(project, run))) is is_offered
+        assert ("Retry from step" in shown(as_user(operator), record)) is is_offered
