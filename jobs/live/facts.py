@@ -19,7 +19,7 @@ VERSION_STEP = 10_000_000_000
 
 COLUMNS = (
     "id", "team_id", "project_id", "project__name", "project__slug", "kind", "status", "label",
-    "agent_name", "job_type__agent_label", "job_type__is_coding_task",
+    "agent_name", "job_type__label", "job_type__agent_label", "job_type__is_coding_task",
     "job_type__typical_min_seconds", "job_type__typical_max_seconds", "workflow_execution_id",
     "created_at", "started_at", "completed_at", "cancel_requested_at",
     "cancel_requested_by_name", "error", "error_type", "event_count", "total_count",
@@ -68,7 +68,7 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
         "kind": row["kind"],
         "status": row["status"],
         "cancelling": is_active and row["cancel_requested_at"] is not None,
-        "label": _label(row["label"], short_id),
+        "label": _label(row, short_id),
         "short_id": short_id,
         "agent": row["job_type__agent_label"] or row["agent_name"],
         "ticket": row["ticket_key"],
@@ -90,8 +90,12 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _label(label: str, short_id: str) -> str:
-    """Without the short id, which has a place of its own."""
+def _label(row: dict[str, Any], short_id: str) -> str:
+    """A workflow of the catalogue goes by its type's label ("Generating Plan"), all else by its
+    own; without the short id, which has a place of its own.
+    """
+    of_type = row["job_type__label"] if row["kind"] == JobKind.WORKFLOW else ""
+    label: str = of_type or row["label"]
     return (
         label.replace("#{short_id}", "").replace(f"#{short_id}", "").strip() if short_id else label
     )

@@ -6,7 +6,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from jobs.models import Job
+from jobs.models import Job, JobType
 
 
 def state_of(client) -> dict:
@@ -48,6 +48,25 @@ def test_label(as_user, viewer, make_jobs, status, label):
     """S2."""
     make_jobs(1, status)
     assert label in as_user(viewer).get(reverse("accounts:profile")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "slug", "label", "action"),
+    [("workflow", "generating-plan", "Generating Plan", "Generating Plan queued…"),
+     ("workflow", "developing-task", "Developing Task", "Developing Task queued…"),
+     ("workflow", None, "SE Work", "SE Work queued…"),
+     ("spinner", "spinner", "SE Work", "SE Work queued…"),
+     ("build", "build", "SE Work", "Build queued…")],
+)  # fmt: skip
+def test_a_workflow_of_the_catalogue_goes_by_its_types_label(
+    as_user, viewer, make_jobs, kind, slug, label, action
+):
+    """SPEC sections 4 and 5."""
+    make_jobs(1, "pending")
+    Job.objects.update(kind=kind, job_type=JobType.objects.filter(slug=slug).first())
+    job = state_of(as_user(viewer))["jobs"][0]
+    assert (job["label"], job["action_label"]) == (label, action)
+    assert bool(job["short_id"]) == (slug == "developing-task")
 
 
 def test_an_outsider_is_told_nothing(as_user, outsider, make_jobs):
