@@ -369,3 +369,11 @@ def test_a_runs_funnel_leads_to_exactly_those_records(
     records = as_user(viewer).get(address.replace("&amp;", "&")).content.decode()
     assert "Contact 1" in records
     assert "Contact 2" not in records
+
+
+def test_reported_work_is_headed_by_its_own_name(as_user, viewer, project):
+    build = Job.objects.create(
+        team=project.team, project=project, kind="build", name="Nightly build", label="Build"
+    )
+    page = as_user(viewer).get(build.get_absolute_url()).content.decode()
+    assert '<span class="job-heading">Nightly build</span>' in page
