@@ -235,7 +235,7 @@ function newRow(href, id) {
 }
 
 function rank(job) {
-  return RANK[job.status] ?? -1;
+  return RANK[job.status] ?? 0.5; // just ended: after what runs, before what waits
 }
 
 function timeText(job, now) {
