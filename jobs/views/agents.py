@@ -112,6 +112,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
         }  # fmt: skip
         help_texts = {
             "capacity": "How many jobs it runs at once.",
+            "is_default": "Worker pools only.",
             "is_draining": "It finishes what it has and takes no more.",
         }
 
@@ -123,6 +124,12 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
         if len(teams) == 1:
             self.fields["team"].initial = teams[0]
             self.fields["team"].widget = forms.HiddenInput()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("is_default") and cleaned.get("kind") == AgentKind.REMOTE:
+            self.add_error("is_default", "Spinner runs need a worker pool.")
+        return cleaned
 
     def clean_capacity(self) -> int:
         capacity: int = self.cleaned_data["capacity"]

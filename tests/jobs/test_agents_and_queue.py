@@ -81,6 +81,8 @@ def test_an_admin_adds_and_changes_agents(as_user, admin_member, builder, team):
     assert "Give a number" in client.post(edit, {**sent, "capacity": "0"}).content.decode() or (
         "greater than" in client.post(edit, {**sent, "capacity": "0"}).content.decode()
     )
+    refused = client.post(edit, {**sent, "is_default": "on"}).content.decode()
+    assert "Spinner runs need a worker pool." in refused
     client.post(edit, {**sent, "is_draining": "on"})
     agent.refresh_from_db()
     assert agent.is_draining
