@@ -261,6 +261,8 @@ def test_signing_out_ends_the_socket_of_other_tabs(
     Session.objects.all().delete()
     mine.is_live("disconnected")
     expect(mine.page.locator("[data-not-live]")).to_contain_text("signed out")
+    expect(mine.page.locator("[data-active-jobs] [data-label]")).to_have_text("Signed out")
+    expect(mine.page.locator("[data-active-action]")).to_contain_text("Idle")
     heard = len(mine.heard)
     mine.page.wait_for_timeout(700)  # longer than the first pause before trying again
     assert len(mine.heard) == heard

@@ -119,6 +119,10 @@ export function start(root, state) {
     takeJob(detail);
     takeTotals(detail.all);
   });
+  document.addEventListener("spindle:signed-out", () => {
+    takeSnapshot([]);
+    takeTotals({ running: 0, pending: 0 });
+  });
   watchHtmx();
   watchFetch();
   watchForms();

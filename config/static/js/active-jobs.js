@@ -198,7 +198,12 @@ export class ActiveJobs {
     if (state === "disconnected") setText(note, `not live since ${timeOfDay(last ?? since)}`);
   }
 
+  /** What was known is taken away: it may be somebody else who looks at the page now. */
   showSignedOut() {
+    this.jobs.clear();
+    this.totals = { running: 0, waiting: 0, pending: 0 };
+    this.draw();
+    this.text("[data-label]", "Signed out");
     this.text("[data-not-live]", "You are signed out. Reload the page to sign in again.");
   }
 
