@@ -25,6 +25,7 @@ from jobs.execution.dispatch import Refused
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.models import BulkAction, BulkActionItem, Job
 from jobs.models.bulk import BulkKind, BulkStatus
+from jobs.models.jobs import REPORTED_KINDS
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 
 log = logging.getLogger("spindle.bulk")
@@ -32,10 +33,6 @@ SLICE = 50
 SLICES_A_TASK = 20
 LEASE = timedelta(seconds=60)
 MOST_TICKED = 1_000
-ELIGIBLE = {
-    BulkKind.CANCEL: Q(status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None),
-    BulkKind.RESEND: Q(status__in=[JobStatus.FAILED, JobStatus.CANCELLED], resent_as=None),
-}
 
 
 @dataclass(slots=True)
@@ -67,7 +64,7 @@ def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecas
     groups = (
         jobs.order_by()
         .values("team_id", "status", is_asked=Q(cancel_requested_at__isnull=False),
-                is_resent=Q(resent_as__isnull=False))
+                is_resent=Q(resent_as__isnull=False), is_reported=Q(kind__in=REPORTED_KINDS))
         .annotate(count=Count("pk"))
     )  # fmt: skip
     found = Forecast()
@@ -76,7 +73,7 @@ def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecas
         found.total += group["count"]
         why = skip_reason(
             kind, group["status"], is_asked=group["is_asked"], is_resent=group["is_resent"],
-            may_operate=group["team_id"] in operable,
+            is_reported=group["is_reported"], may_operate=group["team_id"] in operable,
         )  # fmt: skip
         if why:
             skips[why] = skips.get(why, 0) + group["count"]
@@ -87,8 +84,9 @@ def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecas
 
 
 def skip_reason(
-    kind: str, status: str, *, is_asked: bool, is_resent: bool, may_operate: bool
-) -> str:
+    kind: str, status: str, *, is_asked: bool, is_resent: bool, is_reported: bool,
+    may_operate: bool,
+) -> str:  # fmt: skip
     if not may_operate:
         return "your role in its team does not allow it"
     if kind == BulkKind.CANCEL:
@@ -97,6 +95,8 @@ def skip_reason(
         return "already being cancelled" if is_asked else ""
     if status not in {JobStatus.FAILED, JobStatus.CANCELLED}:
         return f"{JobStatus(status).label.lower()}: only failed and cancelled jobs are resent"
+    if is_reported:
+        return "another program does this work: start it again there"
     return "already resent" if is_resent else ""
 
 
@@ -225,7 +225,8 @@ def _act_once(
     with transaction.atomic():
         made, why = None, skip_reason(
             action.kind, job.status, is_asked=job.cancel_requested_at is not None,
-            is_resent=getattr(job, "resent_as", None) is not None, may_operate=may_operate,
+            is_resent=getattr(job, "resent_as", None) is not None,
+            is_reported=job.kind in REPORTED_KINDS, may_operate=may_operate,
         )  # fmt: skip
         if not why:
             made, why = _act(action, job)

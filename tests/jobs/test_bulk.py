@@ -57,6 +57,15 @@ def test_confirmation_says_how_many_act_and_who_is_skipped_why(as_user, operator
     assert "<strong>2</strong> will be skipped: already completed." in html
 
 
+def test_reported_work_is_not_promised_to_be_resent(as_user, operator, make_jobs):
+    """J16: as the verb refuses it."""
+    jobs = [*make_jobs("failed"), *make_jobs("failed", kind="build", pipeline=None, version=None)]
+    query = "&".join(f"job={job.pk}" for job in jobs)
+    html = as_user(operator).get(f"{reverse('jobs:bulk')}?action=resend&{query}").content.decode()
+    assert "Resend 1 job?" in html
+    assert "<strong>1</strong> will be skipped: another program does this work" in html
+
+
 def test_all_matching_the_filter_is_counted_again_and_runs_in_the_background(
     as_user, operator, make_jobs, django_capture_on_commit_callbacks
 ):
