@@ -30,6 +30,7 @@ from jobs.execution.errors import Refused
 from jobs.failures import normalise_cause
 from jobs.models import Agent, Batch, Job, LateReport, Record
 from jobs.models.agents import AgentKind
+from jobs.models.jobs import JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus, RecordStatus
 
 LEASE = timedelta(seconds=60)
@@ -204,7 +205,11 @@ def _open() -> Q:
 
 def _due_of(agent: Agent) -> "QuerySet[Batch]":
     return Batch.objects.filter(
-        _open(), job__agent=agent, status=BatchStatus.PENDING, due_at__lte=Now()
+        _open(),
+        job__agent=agent,
+        job__kind=JobKind.WORKFLOW,
+        status=BatchStatus.PENDING,
+        due_at__lte=Now(),
     ).order_by("job_id", "number")
 
 

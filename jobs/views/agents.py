@@ -119,6 +119,8 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, teams: list[int], **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.fields["team"].queryset = Team.objects.filter(pk__in=teams)  # type: ignore[attr-defined]
+        # Its jobs are done one way or the other, and those it has would be left lying.
+        self.fields["kind"].disabled = self.instance.pk is not None
         self.fields["capacity"].min_value = 1  # type: ignore[attr-defined]
         self.fields["capacity"].widget.attrs.update(min=1, max=1000)
         if len(teams) == 1:

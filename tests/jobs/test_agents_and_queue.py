@@ -83,9 +83,9 @@ def test_an_admin_adds_and_changes_agents(as_user, admin_member, builder, team):
     )
     refused = client.post(edit, {**sent, "is_default": "on"}).content.decode()
     assert "Spinner runs need a worker pool." in refused
-    client.post(edit, {**sent, "is_draining": "on"})
+    client.post(edit, {**sent, "is_draining": "on", "kind": "pool"})
     agent.refresh_from_db()
-    assert agent.is_draining
+    assert (agent.is_draining, agent.kind) == (True, "remote"), "the kind is for good"
 
 
 def test_run_workflow_makes_one_job_with_ticket_and_effort(
