@@ -45,6 +45,10 @@ def _put_sqlite_in_a_file() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real processes and browsers come last: Playwright keeps an event loop running."""
+    for item in items:
+        alone = "processes" in item.keywords or "browser" in item.keywords
+        if alone and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
     items.sort(key=lambda item: ("processes" in item.keywords) + 2 * ("browser" in item.keywords))
 
 

@@ -68,7 +68,7 @@ def test_a_file_from_upload_to_the_list(
     expect(page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
     portal.start()
     # The page follows by itself.
-    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=60_000)
     assert counts(page) == {
         "rows read": "62", "created": "60", "updated": "0", "unchanged": "0",
         "duplicates in the file": "1", "bad": "1",

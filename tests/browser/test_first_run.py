@@ -19,7 +19,7 @@ PATIENCE = 60_000
 @pytest.fixture
 def visitor(browser: Browser) -> Page:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     return context.new_page()
 
 

@@ -121,7 +121,7 @@ def test_refresh_keeps_what_is_chosen(
     page.get_by_text("Steps", exact=True).click()
     page.evaluate("scrollTo(0, 900)")
     third = dispatch.dispatch_spinner(spinner, actor, selection=Selection())
-    expect(page.locator("[data-new]")).to_have_text("+1", timeout=15_000)
+    expect(page.locator("[data-new]")).to_have_text("+1", timeout=60_000)
     ended(third)
     expect(page.locator(f"#run-{third.pk}")).to_have_count(0)
 
