@@ -32,6 +32,7 @@ from psycopg import sql
 
 from config import processes, profiles
 from config.celery import app as celery_app
+from jobs.live import push
 from tests.processes import leftovers
 
 STOP_SECONDS = 10
@@ -259,9 +260,11 @@ class Portal:
             patch.dict(settings.DATABASES, profiles.databases(self.folder)),
         ):
             channel_layers.backends = {}
+            push.renew()
             try:
                 yield self
             finally:
+                push.renew()
                 channel_layers.backends = {}
 
 
