@@ -299,9 +299,8 @@ def _celery(url: str, options: dict[str, Any], queue: str) -> Iterator[None]:
     def use(wanted: dict[str, Any]) -> None:
         celery_app.conf.update(wanted)
         celery_app.close()
-        celery_app.amqp.__dict__.pop("queues", None)
-        celery_app.amqp.__dict__.pop("router", None)
-        celery_app.amqp.__dict__.pop("default_queue", None)
+        # Queues, routes and the pool of producers, which keeps the broker it was made for.
+        celery_app.__dict__.pop("amqp", None)
 
     use(values)
     try:
