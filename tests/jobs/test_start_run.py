@@ -156,7 +156,7 @@ def test_without_a_published_spinner_it_says_what_to_do(as_user, operator, proje
     assert "No published spinner yet" in page
 
 
-RACES = 20
+RACES = 100
 
 
 @pytest.mark.django_db(transaction=True)
