@@ -85,7 +85,11 @@ def _update_records_postgresql(batch_id: int, rows: Sequence[tuple[Any, ...]]) -
     character, which cost more than everything else together (docs/decisions.md).
     """
     text = dumps([dict(zip(_KEYS, row, strict=True)) for row in rows])
-    with connection.cursor() as cursor:
+    import psycopg
+
+    # Bound by the server: Django's cursor would copy the text into the statement, quoted.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(_UPDATE_ALL, [text, batch_id])
         return int(cursor.rowcount)
 

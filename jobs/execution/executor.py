@@ -2,7 +2,8 @@
 
 Every record that reaches an effect is a small coroutine: it asks for its intent to be made
 durable, acts, and hands in the result. A group is committed when everything waits for it, when it
-is large, or 100 ms after its first result, while the other calls fly on.
+is large, 20 ms after its first intent or 100 ms after its first result, while the other calls fly
+on.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from jobs.steps.base import Clients, EffectResult, Failed, Prepared, Retry, Unce
 log = logging.getLogger("spindle.engine")
 
 GROUP_SECONDS = 0.1
+INTENT_SECONDS = 0.02  # a record that waits for its intent holds a place in the step's window
 PURE_GROUP_SECONDS = 1.0
 FUNNEL_SECONDS = 1.0
 GROUP_SIZE = 250
@@ -53,8 +55,12 @@ class BatchRun:
         self._in_flight = 0
         self._flushing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._flush_at = 0.0
         self._lost: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # Resolved with the last task, or the first that broke: waiting for the set itself
+        # (asyncio.wait) looks at every task each time one ends.
+        self._all_ended: asyncio.Future[None] | None = None
         self._deferred: dict[int, float] = {}  # by the loop's clock
         self._turns = Turns(program, store)
         self._counted_at = time.monotonic()
@@ -86,7 +92,8 @@ class BatchRun:
         if self._dirty and self._tasks:
             self._flush_soon(0.0)
         while self._tasks:
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._all_ended = asyncio.get_running_loop().create_future()
+            await self._all_ended
             if self._lost:
                 await self._abandon()
                 raise self._lost
@@ -182,6 +189,8 @@ class BatchRun:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and self._lost is None:
             self._lost = error
+        if (self._lost or not self._tasks) and self._all_ended and not self._all_ended.done():
+            self._all_ended.set_result(None)
 
     async def _drive(self, state: RecordState) -> None:
         """From an effect to the record's end, or to where it leaves the batch."""
@@ -287,8 +296,13 @@ class BatchRun:
         if not self._in_flight or (self._tasks and len(self._dirty) >= GROUP_SIZE):
             self._flush_soon(0.0)
         else:
-            # Without a call under way nothing waits for this but the progress bar.
-            self._flush_soon(GROUP_SECONDS if self._tasks else PURE_GROUP_SECONDS)
+            self._flush_soon(self._patience())
+
+    def _patience(self) -> float:
+        """Without a call under way nothing waits for a commit but the progress bar."""
+        if self._waiters:
+            return INTENT_SECONDS
+        return GROUP_SECONDS if self._tasks else PURE_GROUP_SECONDS
 
     async def _durable(self, state: RecordState) -> None:
         """Returns once the record's intent is committed."""
@@ -302,9 +316,10 @@ class BatchRun:
             return  # the present commit looks again when it is through
         loop = asyncio.get_running_loop()
         if self._timer:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._flush_at <= loop.time() + seconds:
                 return
             self._timer.cancel()
+        self._flush_at = loop.time() + seconds
         # call_later, also for "now": the records that are ready join the group first.
         self._timer = loop.call_later(seconds, self._start_flush)
 
@@ -323,7 +338,7 @@ class BatchRun:
         finally:
             self._flushing = None
             if self._dirty and self._lost is None:
-                self._flush_soon(0.0 if not self._in_flight else GROUP_SECONDS / 2)
+                self._flush_soon(0.0 if not self._in_flight else self._patience() / 2)
 
     async def _flush(self, *, is_last: bool = False) -> None:
         while self._flushing:

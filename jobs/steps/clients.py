@@ -85,6 +85,7 @@ class HttpClient:
         self._public = _session(is_internal=False)
         self._internal = _session(is_internal=True)
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._checked: dict[tuple[str, str], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         await self._public.close()
@@ -121,10 +122,9 @@ class HttpClient:
         request: HttpRequest,
     ) -> HttpAnswer:  # fmt: skip
         try:
-            is_internal = guard.check_url(url)
+            session = self._session_for(url)
         except guard.Blocked as error:
             raise NotSent(str(error), "configuration", is_final=True) from None
-        session = self._internal if is_internal else self._public
         timeout = self._timeout(request.timeout_seconds)
         try:
             async with session.request(
@@ -138,6 +138,17 @@ class HttpClient:
             raise MaybeSent(message, is_timeout=True) from None
         except (OSError, ValueError, zlib.error) as error:
             raise MaybeSent(f"{url.host}: {error}") from None
+
+    def _session_for(self, url: URL) -> aiohttp.ClientSession:
+        """The pool for a URL's server, remembered; raises Blocked, each time anew."""
+        server = (url.scheme, url.raw_authority)
+        session = self._checked.get(server)
+        if session is None:
+            session = self._internal if guard.check_url(url) else self._public
+            if len(self._checked) >= 1_000:
+                self._checked.clear()
+            self._checked[server] = session
+        return session
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         found = self._timeouts.get(seconds)

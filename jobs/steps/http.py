@@ -64,6 +64,7 @@ class HttpStep:
         ]
         self._templates: list[Template] = []
         self._url = self._compiled(config["url"])
+        self._last_url: tuple[str, URL] | None = None  # parsed and checked
         self._probe_url = self._compiled(config["probe_url"]) if get("repeat") == "probe" else None
         self._headers = [
             (row["name"], self._compiled(row.get("value", "")))
@@ -123,8 +124,7 @@ class HttpStep:
         return Prepared(host=request.url.authority, request=request, shown=shown, key=record.key)
 
     def _request(self, names: Mapping[str, Any], address: str, key: str) -> HttpRequest:
-        url = URL(address)
-        guard.check_url(url)
+        url = self._parsed(address)
         headers = self._fixed_headers.copy()
         for name, template in self._headers:
             value = template.render(names)
@@ -145,6 +145,15 @@ class HttpStep:
             self.method, url, headers, body, self.timeout_seconds, self.max_bytes,
             self.follows_redirects, probe,
         )  # fmt: skip
+
+    def _parsed(self, address: str) -> URL:
+        """The checked URL; most steps send every record to the same one."""
+        if self._last_url and self._last_url[0] == address:
+            return self._last_url[1]
+        url = URL(address)
+        guard.check_url(url)
+        self._last_url = (address, url)
+        return url
 
     def _shown(self, request: HttpRequest, address: str) -> dict[str, Any]:
         """Method, address (as written: a parsed one spells secrets in yet other ways) and an
