@@ -9,19 +9,17 @@ on.
 import asyncio
 import logging
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 from jobs.execution import acting, journal
 from jobs.execution.claims import Claim
-from jobs.execution.counting import COLUMNS as COUNTED
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
 from jobs.execution.journal import Answer, Fenced, Group
 from jobs.execution.pacing import Turns
 from jobs.execution.passage import Passage
 from jobs.execution.program import CompiledStep, Program
-from jobs.execution.states import RecordState
+from jobs.execution.states import RecordState, rows_and_changes
 from jobs.execution.stores import Store
 from jobs.steps.base import Clients, EffectResult, Failed, Prepared, Retry, Uncertain
 
@@ -373,16 +371,7 @@ class BatchRun:
                 waiter.set_result(None)
 
     def _group(self, *, is_last: bool) -> Group:
-        changes: Counter[str] = Counter()
-        rows = []
-        for state in self._dirty.values():
-            if state.counted_as != state.status:
-                if state.counted_as in COUNTED:
-                    changes[state.counted_as] -= 1
-                if state.status in COUNTED:
-                    changes[state.status] += 1
-                state.counted_as = state.status
-            rows.append(state.row())
+        rows, changes = rows_and_changes(self._dirty.values())
         self._dirty = {}
         deferred: dict[int, float] = {}
         if is_last:

@@ -1,8 +1,12 @@
 """One record while a batch is in a worker's hands: plain values, no ORM object."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from jobs.execution.counting import COLUMNS as COUNTED
 
 
 @dataclass(slots=True, eq=False)
@@ -55,3 +59,19 @@ class RecordState:
             self.cause, self.wait_kind, self.wait_until, self.wait_token_hash, self.wait_prompt,
             self.wait_on_timeout, self.started_at, self.completed_at, self.active_ms,
         )  # fmt: skip
+
+
+def rows_and_changes(states: Iterable[RecordState]) -> tuple[list[tuple[Any, ...]], Counter[str]]:
+    """The rows to write, and by how much the job's counters change; each state then counts as
+    what it is."""
+    changes: Counter[str] = Counter()
+    rows = []
+    for state in states:
+        if state.counted_as != state.status:
+            if state.counted_as in COUNTED:
+                changes[state.counted_as] -= 1
+            if state.status in COUNTED:
+                changes[state.status] += 1
+            state.counted_as = state.status
+        rows.append(state.row())
+    return rows, changes
