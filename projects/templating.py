@@ -79,15 +79,18 @@ class _Context(RenderContext):
     def __init__(self, template: Any, **options: Any):
         super().__init__(template, **options)
         self.work = self.iterations = self.calls = 0
-        self.deadline = time.thread_time() + CPU_SECONDS
+        self.deadline = 0.0  # set with the first look at the clock, which is dear
 
     def spend(self, amount: int) -> None:
         self.work += amount
         self.calls += 1
         if self.work > MAX_WORK:
             raise _Limit("the template handles too much text")
-        if self.calls % 16 == 0 and time.thread_time() > self.deadline:
-            raise _Limit("the template takes too long")
+        if self.calls % 16 == 0:
+            now = time.thread_time()
+            self.deadline = self.deadline or now + CPU_SECONDS
+            if now > self.deadline:
+                raise _Limit("the template takes too long")
 
     def get(self, path: list[object], *, token: Token | None, default: object = ...) -> object:
         self.spend(1)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from accounts.admin_base import ReadOnlyAdmin
-from jobs.models import Batch, JobEvent, LateReport, RecordMinute, StepCount, StepMinute
+from jobs.models import Batch, IntentLog, JobEvent, LateReport, RecordMinute, StepCount, StepMinute
 from jobs.models.bulk import BulkAction, BulkActionItem
 from jobs.models.records import Callback
 
@@ -31,6 +31,14 @@ class BatchAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     search_fields = ("=job__id",)
     search_help_text = "A job's number."
+    ordering = ("-pk",)
+
+
+@admin.register(IntentLog)
+class IntentLogAdmin(ReadOnlyAdmin):
+    list_display = ("batch_id", "fence", "created_at")
+    search_fields = ("=batch__id",)
+    search_help_text = "A batch's id."
     ordering = ("-pk",)
 
 

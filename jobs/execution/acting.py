@@ -22,10 +22,13 @@ def prepare(passage: Passage, state: RecordState, step: CompiledStep) -> Prepare
 async def perform(
     step: CompiledStep, prepared: Prepared, clients: Clients, *, probing: bool
 ) -> EffectResult:
-    """The act itself. Steps keep their own time limit; the outer one is for those that do
-    not, and says uncertain, since something may have left.
+    """The act itself. The outer time limit is for steps that do not surely keep their own, and
+    says uncertain, since something may have left.
     """
     try:
+        if step.step.keeps_time and not probing:
+            quick: EffectResult = await step.step.perform(prepared, clients)
+            return quick
         async with asyncio.timeout(step.step.timeout_seconds + 5):
             if probing and step.step.effect_class == "checkable":
                 found: EffectResult | None = await step.step.probe(prepared, clients)

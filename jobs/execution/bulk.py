@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -39,14 +40,30 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("active_ms", "double precision"),
 )
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def dumps(value: Any) -> str:
-    """JSON text both databases take: PostgreSQL refuses NUL in text, so it is left out."""
-    text = _encode(value)
+    """JSON text both databases take: what is no Unicode text (NUL, half a pair) is left out."""
+    try:
+        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a surrogate pair, a number of more than 64 bits
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = text.encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1", text) if "\\u0000" in text else text
+
+
+def rows_text(rows: Sequence[tuple[Any, ...]]) -> str:
+    """`(id, *RECORD_COLUMNS)` as a JSON list of lists."""
+    return dumps([_unwrapped(row) for row in rows])
+
+
+def _unwrapped(row: tuple[Any, ...]) -> list[Any]:
+    """JSON texts as what they stand for."""
+    values = list(row)
+    for number in _JSON_COLUMNS:
+        values[number] = orjson.Fragment(values[number])
+    return values
 
 
 def _quoted(name: str) -> str:
@@ -61,7 +78,10 @@ def _adapt(value: Any) -> Any:
 
 
 def update_records(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Write `(id, *RECORD_COLUMNS)` of records that are still in this batch; how many it were."""
+    """Write `(id, *RECORD_COLUMNS)` of records that are still in this batch; how many it were.
+
+    jsonb columns come as JSON text (`dumps`).
+    """
     if not rows:
         return 0
     if connection.vendor == "postgresql":
@@ -69,22 +89,16 @@ def update_records(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
     with connection.cursor() as cursor:
         cursor.executemany(
             _UPDATE_EACH,
-            [(*(_plain(value) for value in row[1:]), row[0], batch_id) for row in rows],
+            [(*(_adapt(value) for value in row[1:]), row[0], batch_id) for row in rows],
         )
         return int(cursor.rowcount)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return dumps(value)
-    return _adapt(value)
 
 
 def _update_records_postgresql(batch_id: int, rows: Sequence[tuple[Any, ...]]) -> int:
     """All rows as one JSON text: psycopg would quote arrays of JSON text in Python, character by
     character, which cost more than everything else together (docs/decisions.md).
     """
-    text = dumps([dict(zip(_KEYS, row, strict=True)) for row in rows])
+    text = dumps([dict(zip(_KEYS, _unwrapped(row), strict=True)) for row in rows])
     import psycopg
 
     # Bound by the server: Django's cursor would copy the text into the statement, quoted.
@@ -100,6 +114,9 @@ _UPDATE_EACH = (
     + " WHERE id = %s AND batch_id = %s"
 )
 _KEYS = ("id", *(f"c{number}" for number in range(len(RECORD_COLUMNS))))
+_JSON_COLUMNS = tuple(
+    number for number, (_, kind) in enumerate(RECORD_COLUMNS, start=1) if kind == "jsonb"
+)
 _UPDATE_ALL = (
     "UPDATE jobs_record r SET "  # noqa: S608 -- constants
     + ", ".join(f"{_quoted(name)} = v.c{number}" for number, (name, _) in enumerate(RECORD_COLUMNS))

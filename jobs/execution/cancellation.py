@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.permissions import Actor
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import hints, settle
+from jobs.execution import hints, intents, settle
 from jobs.execution.errors import Refused
 from jobs.models import Batch, Job
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus
@@ -83,11 +83,13 @@ def force_stop(job: Job, actor: Actor) -> Job:
     """
     with transaction.atomic():
         held = Batch.objects.filter(job_id=job.pk, status=BatchStatus.RUNNING)
-        owners = sorted(set(held.values_list("lease_owner", flat=True)))
-        held.update(
+        leases = dict(held.values_list("pk", "lease_owner"))
+        owners = sorted(set(leases.values()))
+        held.filter(pk__in=leases).update(
             status=BatchStatus.CANCELLED, fence=F("fence") + 1, lease_owner="",
             lease_expires_at=None, finished_at=timezone.now(),
         )  # fmt: skip
+        intents.restore(leases)
         taken = Job.objects.filter(
             pk=job.pk, status__in=ACTIVE_JOB_STATUSES,
             cancel_requested_at__lte=timezone.now()

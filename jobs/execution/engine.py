@@ -17,6 +17,7 @@ from jobs.execution import claims, planning, statistics
 from jobs.execution.claims import Claim
 from jobs.execution.effects import Limits
 from jobs.execution.executor import BatchRun
+from jobs.execution.hints import hint
 from jobs.execution.journal import Fenced
 from jobs.execution.program import CannotCompile, Program, Programs
 from jobs.execution.stopping import stop_job
@@ -41,29 +42,30 @@ class Engine:
         self._plan_at = 0.0
         self.ticked_at = time.monotonic()  # watched by the heartbeat (jobs/execution/worker.py)
 
-    async def run(self, *, seconds: float = 20.0) -> bool:
-        """Work until nothing is due, or for about `seconds`. True: there may be more."""
-        until = time.monotonic() + seconds
-        more = True
+    async def run(self) -> None:
+        """Work until nothing is due and nothing under way, or until told to leave."""
+        has_told = False
         while True:
             self.ticked_at = time.monotonic()
-            is_late = time.monotonic() > until or self.is_leaving
-            if not is_late:
-                more = await self._fill()
+            more = not self.is_leaving and await self._fill()
+            if self.runs and not has_told:
+                has_told = True  # where one worker found work, another may find some
+                await self.store.call(hint)
             if not self.runs:
-                if is_late or not more:
-                    await self.store.call(statistics.flush_minutes, after_seconds=0.0)
-                    return is_late and more
-                continue
-            timeout = LOOK_AGAIN_SECONDS
-            await asyncio.wait(self.runs, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if more:
+                    continue
+                await self.store.call(statistics.flush_minutes, after_seconds=0.0)
+                return
+            await asyncio.wait(
+                self.runs, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
 
     def leave(self) -> None:
         """Stop soon: nothing new begins, calls under way finish, the rest goes back."""
         self.is_leaving = True
         for run in self.runs.values():
             if run:
-                run.is_leaving = True
+                run.leave()
 
     def held(self) -> list[Claim]:
         return list(self.claims.values())
@@ -117,7 +119,8 @@ class Engine:
         task = asyncio.current_task()
         assert task is not None
         self.runs[task] = run
-        run.is_leaving = self.is_leaving
+        if self.is_leaving:
+            run.leave()
         try:
             await run.run()
         except Fenced as fenced:
@@ -136,9 +139,9 @@ def run_here(owner: str = "here", *, clients: Clients | None = None, seconds: fl
     failure: list[BaseException] = []
 
     async def work() -> None:
-        await Engine(owner, store=store, clients=clients or cast(Clients, NoClients())).run(
-            seconds=seconds
-        )
+        engine = Engine(owner, store=store, clients=clients or cast(Clients, NoClients()))
+        asyncio.get_running_loop().call_later(seconds, engine.leave)
+        await engine.run()
 
     def loop_thread() -> None:
         try:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import bulk, counting, settle, statistics
+from jobs.execution import bulk, counting, intents, settle, statistics
 from jobs.execution.claims import Claim, lease
 from jobs.execution.passage import StepDelta
 from jobs.execution.program import Program
@@ -28,10 +28,11 @@ class Fenced(Exception):
 
 @dataclass(slots=True)
 class Group:
-    """What one commit writes. `deferred`: records to go on in so many seconds, in a
-    batch of their own."""
+    """What one commit writes. `intents`: rows for the log of intents. `deferred`: records to go
+    on in so many seconds, in a batch of their own."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    intents: list[tuple[Any, ...]] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     deltas: dict[int, StepDelta] = field(default_factory=dict)
     told: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -122,6 +123,10 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
         if not ours:
             _already(claim, commit_number)
             return False
+        if group.intents:
+            intents.append(claim.batch_id, claim.fence, group.intents)
+        elif group.is_last:
+            intents.forget(claim.batch_id)
         written = bulk.update_records(claim.batch_id, group.rows)
         if written != len(group.rows):
             raise Fenced(f"{len(group.rows) - written} records are no longer in this batch")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from jobs.execution import bulk
 from jobs.execution.counting import COLUMNS as COUNTED
 
 
@@ -51,11 +52,11 @@ class RecordState:
         return None
 
     def row(self) -> tuple[Any, ...]:
-        """(id, *bulk.RECORD_COLUMNS); the caller writes it out before the record moves on."""
+        """(id, *bulk.RECORD_COLUMNS) of this moment: what is nested, as JSON text."""
         return (
             self.id, self.status, self.next_step, self.intent_step, self.intent_at,
-            self.values, self.journey, self.outcome,
-            self.outcome_metadata, self.error, self.error_type, self.error_step,
+            bulk.dumps(self.values), bulk.dumps(self.journey), self.outcome,
+            bulk.dumps(self.outcome_metadata), self.error, self.error_type, self.error_step,
             self.cause, self.wait_kind, self.wait_until, self.wait_token_hash, self.wait_prompt,
             self.wait_on_timeout, self.started_at, self.completed_at, self.active_ms,
         )  # fmt: skip

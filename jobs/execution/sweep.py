@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import remote, settle, stalls, waits
+from jobs.execution import intents, remote, settle, stalls, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.execution.stopping import stop_pending_batches
@@ -69,6 +69,7 @@ def offer_expired() -> int:
             if not taken:
                 continue
             count += 1
+            intents.restore([batch.pk])
             _tell(batch, careful=careful, stopping=stopping)
             if stopping:
                 settle.settle(batch.job_id)

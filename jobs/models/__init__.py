@@ -1,5 +1,5 @@
 from jobs.models.agents import Agent, Worker
-from jobs.models.batches import Batch
+from jobs.models.batches import Batch, IntentLog
 from jobs.models.bulk import BulkAction, BulkActionItem
 from jobs.models.catalogue import JobType
 from jobs.models.events import JobEvent, LateReport
@@ -14,6 +14,7 @@ __all__ = [
     "BulkActionItem",
     "Callback",
     "DurationRange",
+    "IntentLog",
     "Job",
     "JobEvent",
     "JobType",

@@ -53,3 +53,20 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return f"Batch {self.number} of job #{self.job_id}"
+
+
+class IntentLog(models.Model):
+    """What a batch's records are about to do, appended before calls go out; the rows of a commit
+    as JSON text (jobs/execution/intents.py). Gone with the batch's end.
+    """
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="intents")
+    fence = models.PositiveIntegerField()
+    records = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "intents under way"
+
+    def __str__(self) -> str:
+        return f"Intents of batch {self.batch_id}"

@@ -55,6 +55,7 @@ class AiStep:
         self.effect_class: EffectClass = "safe" if get("repeat") == "repeat" else "unsafe"
         self.max_attempts = int(get("max_attempts"))
         self.timeout_seconds = float(get("timeout_seconds"))
+        self.keeps_time = False
         self.concurrency = int(get("concurrency"))
         self.url = URL(get("endpoint") or ENDPOINTS[self.provider])
         effort = effort if effort in ("max", "high", "medium") else "high"

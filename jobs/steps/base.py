@@ -122,6 +122,7 @@ class EffectStep(Protocol):
     max_attempts: int
     timeout_seconds: float
     concurrency: int
+    keeps_time: bool  # `perform` never takes longer than `timeout_seconds`
 
     def prepare(self, record: StepInput) -> Prepared | Failed: ...
 

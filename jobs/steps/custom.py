@@ -73,6 +73,7 @@ class CustomEffectStep:
         self.effect_class: EffectClass = "safe" if spec.effect_class == "safe" else "unsafe"
         self.max_attempts = spec.max_attempts
         self.timeout_seconds = spec.timeout_seconds
+        self.keeps_time = False
         self.concurrency = spec.concurrency
 
     def prepare(self, record: StepInput) -> Prepared | Failed:

@@ -52,6 +52,7 @@ class EmailStep:
         get = lambda name: EMAIL.get(config, name)  # noqa: E731
         self.max_attempts = int(get("max_attempts"))
         self.timeout_seconds = float(get("timeout_seconds"))
+        self.keeps_time = False
         self.concurrency = int(get("concurrency"))
         self.templates = {name: compile_template(str(get(name) or "")) for name in TEMPLATES}
         self.names = Names(list(self.templates.values()))

@@ -58,6 +58,8 @@ class HttpStep:
         self.expected = parse_statuses(get("expected_statuses") or "200-299")
         self.max_bytes = int(get("max_response_kb") * 1024)
         self.follows_redirects = bool(get("follow_redirects"))
+        # One request, with the client's own limit; redirects and look-ups are several.
+        self.keeps_time = not self.follows_redirects and self.effect_class != "checkable"
         self.mapping = [
             (compile_path(row["path"]), row["field"], row["path"])
             for row in config.get("mapping") or []

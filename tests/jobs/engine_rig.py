@@ -62,11 +62,12 @@ class Outside:
         self.keys: list[str] = []
         self.answer: Callable[[StepInput, int], EffectResult] = lambda record, count: Continue()
         self.before: Callable[[StepInput], None] = lambda record: None
+        self.seconds: Callable[[StepInput], float] = lambda record: 0.0  # how long a call takes
 
     async def act(self, record: StepInput, config: dict[str, Any], clients: Any) -> EffectResult:
         self.before(record)
         self.keys.append(record.key)
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds(record))
         return self.answer(record, self.keys.count(record.key))
 
     def contacts_called(self) -> list[str]:
