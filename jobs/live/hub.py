@@ -4,7 +4,8 @@
 
 The hub keeps every subscribed team's active jobs in memory, so that a snapshot costs no query,
 totals are always whole, and a message is serialised once however many sockets there are. A
-lost push is mended by the safety poll; rights are checked by the same tick.
+lost push is mended by the safety poll, which joins the team's group again: what lost the push may
+have lost the membership too. Rights are checked by the same tick.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ TICK_SECONDS = 3.0  # rights of open sockets, when nothing happens
 RIGHTS_AGAIN_SECONDS = 1.0  # after a message, rights are looked at this soon
 POLL_SECONDS = 6.0  # lost pushes
 REJOIN_SECONDS = 1_800.0  # layers forget members of a group after a day
+JOIN_SECONDS = 3.0  # a layer that does not answer keeps nobody waiting longer than this
 QUEUE_LIMIT = 100  # messages a slow browser may be behind before it is resynchronised
 TOTALS = ("running", "waiting", "pending")
 Stamp = tuple[int, int, int]
@@ -74,9 +76,15 @@ class Subscriber:
         try:
             self.queue.put_nowait(text)
         except asyncio.QueueFull:
-            self.forget()
-            self.is_behind = True
-            self.queue.put_nowait("")  # wakes the writer, which asks for a snapshot
+            self.renew()
+
+    def renew(self) -> None:
+        """The next thing told is a snapshot."""
+        if self.is_behind:
+            return
+        self.forget()
+        self.is_behind = True
+        self.queue.put_nowait("")  # wakes the writer, which asks for a snapshot
 
     def forget(self) -> None:
         """What is queued is older than the snapshot that is about to be sent."""
@@ -217,9 +225,10 @@ class Hub:
     async def _join(self, team_id: int) -> None:
         if self.layer is None:
             return
-        if not self.channel:
-            self.channel = await self.layer.new_channel("hub.")  # type: ignore[call-arg]  # stubs forget it
-        await self.layer.group_add(group_name(team_id), self.channel)
+        async with asyncio.timeout(JOIN_SECONDS):
+            if not self.channel:
+                self.channel = await self.layer.new_channel("hub.")  # type: ignore[call-arg]  # stubs forget it
+            await self.layer.group_add(group_name(team_id), self.channel)
 
     async def _receive(self) -> None:
         """Take messages for ever; after a fault, join again and look at the database."""
@@ -278,7 +287,9 @@ class Hub:
                 logger.warning("The hub could not look at the database: %s", error)
 
     async def poll(self) -> None:
-        """Mend lost pushes: one cheap query, and two more for teams whose stamp differs."""
+        """Mend lost pushes: one cheap query, and two more for teams whose stamp differs; those are
+        joined again, after they were told.
+        """
         if not self.feeds:
             return
         stamps = await _load_stamps(list(self.feeds))
@@ -293,7 +304,14 @@ class Hub:
             self._take(job)
         for job_id in set(gone) - {job["id"] for job in ended}:
             for feed in feeds:  # a job whose row is gone, with its project say
-                feed.drop(job_id)
+                if job_id in feed.jobs:
+                    feed.drop(job_id)
+                    for subscriber in feed.subscribers:
+                        subscriber.renew()
+        try:
+            await asyncio.gather(*(self._join(feed.team_id) for feed in feeds))
+        except Exception as error:  # noqa: BLE001 - any layer's own error; the next poll tries again
+            logger.warning("The channel layer did not answer: %s", error)
 
     async def check_rights(self) -> None:
         """Close every socket whose session, account or membership no longer holds."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.test import Client
 
@@ -14,7 +15,7 @@ from config.asgi import application
 from jobs.live import facts
 from jobs.live import hub as hub_module
 from jobs.live.hub import hub
-from jobs.live.push import send
+from jobs.live.push import group_name, send
 from jobs.models import Job
 from projects.models import Project
 
@@ -123,6 +124,54 @@ async def test_a_lost_push_is_mended_by_the_safety_poll(viewer, project):
     delta = await told(socket)
     assert delta["job"]["status"] == "failed"
     assert delta["job"]["what_to_do"]
+    await socket.disconnect()
+
+
+async def test_a_lost_membership_of_the_group_is_made_good_with_the_first_lost_push(
+    viewer, project, monkeypatch
+):
+    """The layer was emptied under the hub: one change comes by the poll, the next by itself."""
+    job = await sync_to_async(make_job)(project)
+    socket, _ = await opened(viewer)
+    join, joined = hub()._join, asyncio.Event()
+
+    async def join_and_say(team_id: int) -> None:
+        await join(team_id)
+        joined.set()
+
+    monkeypatch.setattr(hub(), "_join", join_and_say)
+    await hub().layer.group_discard(group_name(project.team_id), hub().channel)
+    await push(job, status="waiting", event_count=1)
+    assert (await told(socket))["job"]["status"] == "waiting"
+    await asyncio.wait_for(joined.wait(), 10)
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 60)
+    await push(job, status="running", event_count=2)
+    assert (await told(socket))["job"]["status"] == "running"
+    await socket.disconnect()
+
+
+async def test_a_layer_that_does_not_answer_keeps_no_page_waiting(viewer, project, monkeypatch):
+    async def never(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(hub_module, "JOIN_SECONDS", 0.1)
+    job = await sync_to_async(make_job)(project)
+    layer = get_channel_layer()
+    monkeypatch.setattr(layer, "group_add", never)
+    socket, snapshot = await opened(viewer)
+    assert [one["id"] for one in snapshot["jobs"]] == [job.pk]
+    await push(job, status="waiting", event_count=1)
+    assert (await told(socket))["job"]["status"] == "waiting"
+    await socket.disconnect()
+
+
+async def test_a_job_whose_row_is_gone_leaves_every_page(viewer, project):
+    kept, gone = [await sync_to_async(make_job)(project) for _ in range(2)]
+    socket, snapshot = await opened(viewer)
+    assert len(snapshot["jobs"]) == 2
+    await Job.objects.filter(pk=gone.pk).adelete()
+    snapshot = await told(socket)
+    assert [one["id"] for one in snapshot["jobs"]] == [kept.pk]
     await socket.disconnect()
 
 
