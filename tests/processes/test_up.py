@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -81,3 +82,21 @@ def test_what_cannot_start_says_so_in_one_line(
         assert up.popen.wait(180) == 1
     up.until(line)
     assert up.output.count("\n") == 1
+
+
+def test_the_demos_provider_waits_for_a_taken_port_and_says_so_once() -> None:
+    with processes.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        provider = processes.spawn(processes.provider(port), output=subprocess.PIPE)
+        assert provider.stdout is not None
+        said = provider.stdout.readline().decode()
+        assert said.startswith(f"Cannot listen on 127.0.0.1 port {port}: Address already in use.")
+    try:
+        assert provider.stdout.readline().decode() == f"Listening on 127.0.0.1 port {port}.\n"
+        url = f"http://127.0.0.1:{port}/health"
+        with urllib.request.urlopen(url, timeout=60) as health:  # it listens: it will answer
+            assert health.status == 200
+    finally:
+        provider.terminate()
+    assert provider.stdout.read() == b""
+    assert provider.wait(30) == 0
