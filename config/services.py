@@ -11,6 +11,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ from typing import Any
 
 START_SECONDS = 30
 POSTGRES_USER = "spindle"
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PLAYWRIGHT_PATH = """
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    print(playwright.chromium.executable_path)
+"""
 
 
 class Missing(Exception):
@@ -139,22 +146,62 @@ def program(name: str, *, package: str) -> str:
     return found
 
 
+def chromium() -> str:
+    """A Chromium that runs: the machine's, apt-get's, or else the one Playwright brings."""
+    found = _working_chromium()
+    if found:
+        return found
+    try:
+        install("chromium")  # Ubuntu has it only as a snap
+    except Missing as missing:
+        return _playwright_chromium(str(missing))
+    return _working_chromium() or _playwright_chromium("apt-get's Chromium does not run.")
+
+
+def _working_chromium() -> str | None:
+    """The first that runs: Ubuntu's chromium-browser may be a note that asks for the snap."""
+    for name in (os.environ.get("SPINDLE_CHROMIUM", ""), *CHROMIUMS):
+        path = shutil.which(name)
+        if path:
+            with contextlib.suppress(Missing):
+                _run_quietly([path, "--version"])
+                return path
+    return None
+
+
+def _playwright_chromium(reason: str) -> str:
+    """Playwright's own; with what it needs from the system, if we may install that."""
+    libraries = ["--with-deps"] if os.geteuid() == 0 else []
+    try:
+        _run_quietly([sys.executable, "-m", "playwright", "install", *libraries, "chromium"])
+        path = _run_quietly([sys.executable, "-c", PLAYWRIGHT_PATH]).strip()
+        _run_quietly([path, "--version"])
+    except Missing as missing:
+        raise Missing(f"{reason} Playwright's own is of no use either: {missing}") from None
+    return path
+
+
 def install(*packages: str) -> None:
     """By apt-get, as root or through sudo without a password; Missing if neither can be."""
     apt = shutil.which("apt-get")
-    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if apt is None or (rights and shutil.which("sudo") is None):
-        raise Missing(f"Please install {' '.join(packages)}; there is no apt-get to do it here.")
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]
+    wanted = f"Please install {' '.join(packages)}"
+    if apt is None:
+        raise Missing(f"{wanted}; there is no apt-get to do it here.")
+    if rights and shutil.which("sudo") is None:
+        raise Missing(f"{wanted}; apt-get needs root, and there is no sudo.")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     _run_quietly([*rights, apt, "update", "-qq"], env=env)
     command = [*rights, apt, "install", "-y", "-qq", "--no-install-recommends", *packages]
     _run_quietly(command, env=env)
 
 
-def _run_quietly(command: list[str], **options: Any) -> None:
+def _run_quietly(command: list[str], **options: Any) -> str:
+    """What it printed; Missing if it failed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # noqa: S603
     if done.returncode:
         raise Missing(f"{' '.join(command)} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def free_port() -> int:

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         self.run("migrations", [*manage, "makemigrations", "--check", "--dry-run"])
 
     def run_tests(self, addresses: Mapping[str, str], *, profile: str) -> None:
-        chromium = services.program("chromium", package="chromium")
+        chromium = services.chromium()
         env = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
         env |= {"SPINDLE_CHROMIUM": chromium, "SPINDLE_NO_SKIPS": "1", **addresses}
         pytest = [PYTHON, "-m", "pytest", "-q"]
