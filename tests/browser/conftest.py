@@ -12,6 +12,8 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts.models import User
+from tests.browser.tabs import Tab
+from tests.processes.crew import Broker
 from tests.processes.portal import Portal, Template
 
 CHROMIUM_OPTIONS = [
@@ -24,8 +26,17 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
-def shared_portal(portal_template: Template) -> Iterator[Portal]:
-    with Portal(portal_template, workers=1, env={"SPINDLE_APPS": "tests.tracked_app"}) as portal:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The portal's own, so that a test may take it away."""
+    made = Broker(tmp_path_factory.mktemp("broker"))
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def shared_portal(portal_template: Template, broker: Broker) -> Iterator[Portal]:
+    env = {"SPINDLE_APPS": "tests.tracked_app", **broker.env}
+    with Portal(portal_template, workers=1, env=env) as portal:
         yield portal
 
 
@@ -91,3 +102,8 @@ def page_as(portal: Portal, browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def tab(page_as: Callable[..., Page]) -> Callable[[User], Tab]:
+    return lambda user: Tab(page_as(user))

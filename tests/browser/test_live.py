@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Page, expect
 
 from accounts import tokens
 from accounts.models import ApiToken, Membership, Team, User
 from accounts.permissions import Actor
-from jobs import events, reporting
+from jobs import reporting
 from jobs.execution import dispatch
 from jobs.execution.selection import Selection
 from jobs.live import push
 from jobs.models import Job, JobType, Record
 from projects.models import Contact, Pipeline, Project
+from tests.browser.tabs import Tab, change, ended, make_job
 from tests.processes.portal import Portal, wait_until
 from tests.tracked_app.tasks import export_slowly
 
@@ -31,70 +32,6 @@ GATED = [
     {"name": "ask", "kind": "wait", "config": {"for": "approval", "prompt": "Go on?"}},
     {"name": "done", "kind": "outcome", "config": {"outcome": "sent"}},
 ]
-PAGE = "/portal/agents"
-# A finished job leaves after five seconds; a busy machine may need longer to look at two tabs.
-LINGER_LONGER = """
-const later = window.setTimeout.bind(window);
-window.setTimeout = (act, ms, ...rest) => later(act, ms === 5000 ? 12000 : ms, ...rest);
-"""
-
-
-def make_job(project: Project, **fields: Any) -> Job:
-    return Job.objects.create(
-        **{
-            "team": project.team, "project": project, "kind": "workflow", "label": "SE Work",
-            "workflow_slug": "se-work", "name": "se-work — queued", "status": "running",
-            "started_at": timezone.now(), "total_count": 1, **fields,
-        }
-    )  # fmt: skip
-
-
-def change(job: Job, **fields: Any) -> None:
-    """What a verb does: the row, then an event, which pushes."""
-    Job.objects.filter(pk=job.pk).update(**fields)
-    events.emit(job.pk, f"job.{fields['status']}")
-
-
-class Tab:
-    """A page with its indicators, and everything it sent and was sent."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.heard: list[dict[str, Any]] = []
-        self.sent: list[str] = []
-        self.requests: list[str] = []
-        page.add_init_script(LINGER_LONGER)
-        page.on("websocket", self._listen)
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(PAGE)
-        self.is_live()
-        self.requests.clear()
-
-    def _listen(self, socket: WebSocket) -> None:
-        socket.on("framereceived", lambda text: self.heard.append(json.loads(text)))
-        socket.on("framesent", lambda text: self.sent.append(str(text)))
-
-    def is_live(self, state: str = "connected", ms: int = 45_000) -> None:
-        self.page.wait_for_selector(f"[data-health={state}]", timeout=ms)
-
-    def open(self) -> None:
-        self.page.locator(".active-jobs > summary").click()
-
-    def says(self, text: str, ms: int = 45_000) -> None:
-        expect(self.page.locator("[data-label]")).to_have_text(text, timeout=ms)
-
-    def row(self, job: Job) -> Any:
-        return self.page.locator(f"[data-panel] [data-job='{job.pk}']")
-
-
-def ended(job: Job, text: str, *tabs: Tab) -> None:
-    for one in tabs:
-        expect(one.row(job)).to_contain_text(text)
-
-
-@pytest.fixture
-def tab(page_as: Callable[..., Page]) -> Callable[[User], Tab]:
-    return lambda user: Tab(page_as(user))
 
 
 def test_each_sees_the_jobs_of_their_own_teams_and_not_a_count_more(

@@ -57,14 +57,17 @@ class Provider:
 
 
 class Broker:
-    """A Redis of the tests' own, or the embedded profile's folder of messages."""
+    """A Redis of the tests' own, channel layer and all, or the embedded folder of messages."""
 
     def __init__(self, folder: Path):
         self.folder, self.port = folder, free_port()
         self.server: subprocess.Popen[bytes] | None = None
         self.env: dict[str, str] = {}
         if os.environ.get("CELERY_BROKER_URL", "").startswith("redis"):
-            self.env = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{self.port}/0"}
+            self.env = {
+                "CELERY_BROKER_URL": f"redis://127.0.0.1:{self.port}/0",
+                "CHANNEL_LAYER_URL": f"redis://127.0.0.1:{self.port}/1",
+            }
             self.start()
 
     def start(self) -> None:
