@@ -45,11 +45,14 @@ from tests.processes.portal import Portal, Template, wait_until  # noqa: E402
 
 SOCKETS_A_USER = 50
 SECONDS_A_RATE = 2.0
+SECONDS_OF_LATENCIES = 20.0
+CONNECT_SECONDS = 90.0
+FILES_BESIDE = 500  # open files of a process beside its sockets
 
 
 class Bench:
-    def __init__(self, portal: Portal, users: int) -> None:
-        self.portal = portal
+    def __init__(self, portal: Portal, users: int, *, is_plain: bool) -> None:
+        self.portal, self.is_plain = portal, is_plain
         team = Team.objects.create(name="Bench", slug="bench")
         project = Project.objects.create(team=team, name="Bench", slug="bench")
         self.jobs = [
@@ -87,25 +90,54 @@ class Bench:
 
     def measure(self, sockets: int, latencies: int) -> dict[str, Any]:
         browsers = Browsers()
+        try:
+            return self._measure(browsers, sockets, latencies)
+        finally:
+            browsers.end()
+
+    def _measure(self, browsers: Browsers, sockets: int, latencies: int) -> dict[str, Any]:
         before = self._rss_kb()
         cookies = [self.cookies[number // SOCKETS_A_USER] for number in range(sockets)]
-        connected = browsers.ask("connect", int(self.portal.url.rpartition(":")[2]), cookies)
+        browsers.ask("times")  # the process is up
+        began = time.perf_counter()
+        browsers.ask("connect", int(self.portal.url.rpartition(":")[2]), cookies, CONNECT_SECONDS)
+        connected = time.perf_counter() - began
         time.sleep(1)
         per_socket = (self._rss_kb() - before) / sockets
         delays = self._latencies(browsers, sockets, latencies)
-        say(sockets=sockets, **percentiles(delays), connect_all_s=round(max(connected), 2))
+        say(sockets=sockets, **percentiles(delays), connect_all_s=round(connected, 2))
         rate, reached = self._rate(browsers, sockets)
-        browsers.end()
+        if not self.is_plain:
+            self._storm(browsers, sockets)
         return {
             "sockets": sockets, "messages_a_second": round(rate, 1),
             "frames_a_second": round(rate * sockets), "reached_percent": round(100 * reached, 1),
             "kb_a_socket": round(per_socket, 1) if sockets > 1 else None,
         }  # fmt: skip
 
+    def _storm(self, browsers: Browsers, sockets: int) -> None:
+        """The web process is killed and started again: all its pages come back at once."""
+        browsers.tell("storm", CONNECT_SECONDS)
+        began = time.perf_counter()
+        self.portal.kill("web")
+        self.portal.start()
+        up = time.perf_counter() - began
+        away = sorted(browsers.answer())
+        say(
+            sockets=sockets, storm_page_again_s=round(up, 2),
+            storm_half_back_s=round(away[len(away) // 2], 2), storm_all_back_s=round(away[-1], 2),
+        )  # fmt: skip
+        first = browsers.frames
+        self.change()
+        wait_until(lambda: browsers.frames >= first + sockets, 30, what="a frame in every socket")
+
     def _latencies(self, browsers: Browsers, sockets: int, count: int) -> list[float]:
         """One change at a time: the delay of every frame. The first few warm up."""
         delays: list[float] = []
+        end = time.perf_counter() + SECONDS_OF_LATENCIES
         for number in range(count + 3):
+            if number > 5 and time.perf_counter() > end:
+                break
             first = browsers.frames
             at = self.change()
             while browsers.frames < first + sockets and time.perf_counter() < at + 20:
@@ -173,14 +205,29 @@ def plain_server(portal: Portal) -> Iterator[None]:
     yield
 
 
+def allow_files(needed: int) -> None:
+    """Each socket is an open file in the browsers' process and in the web process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if hard != unlimited and hard < needed:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, needed))
+        except (ValueError, OSError):
+            raise SystemExit(
+                f"{needed} open files are needed and {hard} are allowed: run `ulimit -n {needed}` "
+                "as root first, or measure fewer --sockets."
+            ) from None
+    elif soft != unlimited and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sockets", type=int, nargs="+", default=[1, 100, 1_000])
     parser.add_argument("--latencies", type=int, default=20)
     parser.add_argument("--plain", action="store_true", help="a group member a socket, to compare")
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_files(max(options.sockets) + FILES_BESIDE)
     template = Template()
     try:
         with (
@@ -189,7 +236,8 @@ def main() -> None:
             plain_server(portal) if options.plain else contextlib.nullcontext(),
         ):
             push.SECONDS_BETWEEN = 0.0  # 200 jobs stand for many; none is held back here
-            bench = Bench(portal, 1 + max(options.sockets) // SOCKETS_A_USER)
+            users = 1 + max(options.sockets) // SOCKETS_A_USER
+            bench = Bench(portal, users, is_plain=options.plain)
             for count in options.sockets:
                 say(**bench.measure(count, options.latencies))
     finally:

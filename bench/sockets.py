@@ -3,15 +3,20 @@ nothing but processor time. Frames are counted, not parsed."""
 
 import asyncio
 import base64
+import contextlib
+import errno
 import multiprocessing
 import os
 import random
 import struct
 import time
+from collections.abc import Coroutine
 from multiprocessing.connection import Connection
 from typing import Any
 
 ANSWER_EVERY = 100
+CONNECTING = 100  # so many handshakes are under way at once; a storm knows no such limit
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0  # the page's own, config/static/js/socket.js
 PING = b'{"type":"ping"}'
 # A masked text frame with the mask 0.
 PING_FRAME = bytes([0x81, 0x80 | len(PING), 0, 0, 0, 0]) + PING
@@ -26,6 +31,7 @@ class Socket(asyncio.Protocol):
         self.is_open = False
         self.taken = -1  # the snapshot is no delta
         self.first = asyncio.get_running_loop().create_future()
+        self.is_lost = asyncio.Event()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -37,6 +43,7 @@ class Socket(asyncio.Protocol):
         )
 
     def connection_lost(self, _error: Exception | None) -> None:
+        self.is_lost.set()
         if not self.first.done():
             self.first.set_exception(ConnectionError())
 
@@ -93,26 +100,63 @@ class Group:
         self.frames = frames
         self.times: list[float] = []
         self.sockets: list[Socket] = []
+        self.port = 0
+        self.cookies: list[str] = []
 
-    async def connect(self, port: int, cookies: list[str]) -> list[float]:
-        loop = asyncio.get_running_loop()
-        host = f"127.0.0.1:{port}"
+    async def connect(self, port: int, cookies: list[str], seconds: float) -> list[float]:
+        """Open a socket for each cookie, some at a time; how long each took to its snapshot."""
+        self.port, self.cookies = port, cookies
+        slots = asyncio.Semaphore(CONNECTING)
 
         async def one(cookie: str) -> float:
-            began = time.perf_counter()
-            while True:  # a refused browser comes again, as the page's does
-                _, socket = await loop.create_connection(
-                    lambda: Socket(self, "/ws/jobs", host, cookie), "127.0.0.1", port
-                )
-                try:
-                    await socket.first
-                except ConnectionError:
-                    await asyncio.sleep(random.random())
-                    continue
-                self.sockets.append(socket)
-                return time.perf_counter() - began
+            async with slots:
+                return await self._open(cookie)
 
-        return await asyncio.gather(*(one(cookie) for cookie in cookies))
+        return await self._all([one(cookie) for cookie in cookies], seconds)
+
+    async def storm(self, seconds: float) -> list[float]:
+        """Wait until every socket is lost, and come back as pages do; how long each was away."""
+        lost, self.sockets = self.sockets, []
+
+        async def one(socket: Socket) -> float:
+            await socket.is_lost.wait()
+            return await self._open(socket.cookie, pause_first=True)
+
+        return await self._all([one(socket) for socket in lost], seconds)
+
+    async def _all(self, waits: "list[Coroutine[Any, Any, float]]", seconds: float) -> list[float]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.gather(*waits)
+        except TimeoutError:
+            raise RuntimeError(
+                f"{len(self.sockets)} of {len(waits)} sockets had a snapshot within {seconds:.0f} s"
+            ) from None
+
+    async def _open(self, cookie: str, *, pause_first: bool = False) -> float:
+        """A refused browser comes again with back-off and full jitter, as the page does."""
+        loop, host = asyncio.get_running_loop(), f"127.0.0.1:{self.port}"
+        began, most, is_pause_due = time.perf_counter(), BACKOFF_FIRST, pause_first
+        while True:
+            if is_pause_due:
+                await asyncio.sleep(random.random() * most)
+                most = min(BACKOFF_MOST, 2 * most)
+            is_pause_due = True
+            transport = None
+            try:
+                async with asyncio.timeout(10):  # the page waits no longer either
+                    transport, socket = await loop.create_connection(
+                        lambda: Socket(self, "/ws/jobs", host, cookie), "127.0.0.1", self.port
+                    )
+                    await socket.first
+            except (OSError, TimeoutError) as error:
+                if transport is not None:
+                    transport.abort()
+                if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                    raise RuntimeError("too few files may be open: raise `ulimit -n`") from None
+                continue
+            self.sockets.append(socket)
+            return time.perf_counter() - began
 
     def close(self) -> None:
         for socket in self.sockets:
@@ -128,20 +172,23 @@ def serve(pipe: Connection, frames: Any) -> None:
         loop = asyncio.get_running_loop()
         while (order := await loop.run_in_executor(None, pipe.recv)) is not None:
             name, arguments = order
-            if name == "connect":
-                pipe.send(await group.connect(*arguments))
-            elif name == "times":
-                pipe.send(group.times)
-                group.times = []
-            else:
-                group.close()
-                pipe.send(None)
+            try:
+                answer: Any = None
+                if name == "times":
+                    answer, group.times = group.times, []
+                elif name == "close":
+                    group.close()
+                else:
+                    answer = await getattr(group, name)(*arguments)
+                pipe.send(answer)
+            except Exception as error:  # noqa: BLE001 - told to the one who asked
+                pipe.send(RuntimeError(f"{name}: {error}"))
 
     asyncio.run(run())
 
 
 class Browsers:
-    """`connect(port, cookies)` → seconds until each had its first frame; `times()`; `frames`."""
+    """`connect`, `storm` → seconds until each had its snapshot; `times`; `frames`."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -149,16 +196,29 @@ class Browsers:
         self.pipe, inner = context.Pipe()
         self.process = context.Process(target=serve, args=(inner, self._frames), daemon=True)
         self.process.start()
+        inner.close()  # so that its death is heard of here
 
     @property
     def frames(self) -> int:
         return int(self._frames.value)
 
     def ask(self, name: str, *arguments: Any) -> Any:
+        self.tell(name, *arguments)
+        return self.answer()
+
+    def tell(self, name: str, *arguments: Any) -> None:
         self.pipe.send((name, arguments))
-        return self.pipe.recv()
+
+    def answer(self) -> Any:
+        answer = self.pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def end(self) -> None:
-        self.ask("close")
-        self.pipe.send(None)
+        with contextlib.suppress(OSError, EOFError, RuntimeError):
+            self.ask("close")
+            self.pipe.send(None)
         self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
