@@ -148,6 +148,7 @@ def program(name: str, *, package: str) -> str:
 
 def chromium() -> str:
     """A Chromium that runs: the machine's, apt-get's, or else the one Playwright brings."""
+    _make_playwright_run()
     found = _working_chromium()
     if found:
         return found
@@ -156,6 +157,16 @@ def chromium() -> str:
     except Missing as missing:
         return _playwright_chromium(str(missing))
     return _working_chromium() or _playwright_chromium("apt-get's Chromium does not run.")
+
+
+def _make_playwright_run() -> None:
+    """The Node it brings needs a library that the smallest Debian does without."""
+    command = [sys.executable, "-m", "playwright", "--version"]
+    try:
+        _run_quietly(command)
+    except Missing:
+        install("libatomic1")
+        _run_quietly(command)
 
 
 def _working_chromium() -> str | None:
