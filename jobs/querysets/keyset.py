@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import EmptyResultSet, ValidationError
+from django.db import connections
 from django.db.models import Model, Q, QuerySet
 
 T = TypeVar("T", bound=Model)
@@ -45,7 +46,8 @@ def page_of(
     """The page that `<prefix>after` or `<prefix>before` in the address names. One query.
 
     `branches` split the rows into disjoint parts, each with an index in this order (as one
-    status of several): a query each, merged, since `IN` alone would read the wrong index.
+    status of several): each is read for itself and merged by the database, since `IN` alone
+    would read the wrong index. Two queries then, the keys and their rows.
     """
     after = _parse(queryset, order, params.get(f"{prefix}after", ""))
     before = _parse(queryset, order, params.get(f"{prefix}before", "")) if after is None else None
@@ -79,22 +81,52 @@ def capped_count(
     The order keeps the planner on the index the page is read by; without it, it may choose to
     read the whole table for the first ten thousand.
     """
-    total = 0
-    for branch in branches or (Q(),):
-        rows = queryset.filter(branch) if branch else queryset
-        total += rows.order_by(*order)[: cap + 1 - total].count()
-        if total > cap:
-            break
-    return total
+    if not branches:
+        return queryset.order_by(*order)[: cap + 1].count()
+    parts, params = _parts(queryset.values_list("pk"), order, cap + 1, branches)
+    if not parts:
+        return 0
+    sql = f"SELECT COUNT(*) FROM ({parts} LIMIT %s) AS counted"  # noqa: S608 -- the ORM's own SQL
+    return int(_fetched(queryset, sql, [*params, cap + 1])[0][0])
 
 
 def _first(rows: QuerySet[T], order: Sequence[str], count: int, branches: Sequence[Q]) -> list[T]:
     if not branches:
         return list(rows.order_by(*order)[:count])
-    found = [row for branch in branches for row in rows.filter(branch).order_by(*order)[:count]]
-    for name in reversed(order):  # a stable sort, the last field first
-        found.sort(key=lambda row: getattr(row, name.lstrip("-")), reverse=name.startswith("-"))
-    return found[:count]
+    columns = [name.lstrip("-") for name in order]
+    selected = ["id", *(name for name in columns if name != "id")]
+    parts, params = _parts(rows.values_list(*selected), order, count, branches)
+    if not parts:
+        return []
+    by = ", ".join(
+        f"{selected.index(column) + 1} {'DESC' if name.startswith('-') else 'ASC'}"
+        for name, column in zip(order, columns, strict=True)
+    )
+    found = _fetched(rows, f"{parts} ORDER BY {by} LIMIT %s", [*params, count])
+    return list(rows.filter(pk__in=[row[0] for row in found]).order_by(*order))
+
+
+def _parts(
+    rows: QuerySet[Any], order: Sequence[str], count: int, branches: Sequence[Q]
+) -> tuple[str, list[Any]]:
+    """The branches, each in its order and no longer than `count`, as one SELECT."""
+    texts: list[str] = []
+    params: list[Any] = []
+    for number, branch in enumerate(branches):
+        part = rows.filter(branch).order_by(*order)[:count]
+        try:
+            sql, values = part.query.get_compiler(using=rows.db).as_sql()
+        except EmptyResultSet:
+            continue
+        texts.append(f"SELECT * FROM ({sql}) AS part{number}")  # noqa: S608 -- the ORM's own SQL
+        params += values
+    return " UNION ALL ".join(texts), params
+
+
+def _fetched(rows: QuerySet[Any], sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connections[rows.db].cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
 
 
 def _flipped(name: str) -> str:

@@ -109,6 +109,21 @@ def test_filters(as_user, viewer, project, mixed, params, expected):
     assert found == [mixed[name].pk for name in expected]
 
 
+@pytest.mark.parametrize("name", ["", "spinner", "status", "cause", "step", "outcome", "run"])
+def test_a_filter_costs_no_more_queries_than_the_list(
+    as_user, viewer, project, mixed, name, django_assert_max_num_queries
+):
+    params = {
+        "": {}, "spinner": {"spinner": mixed["other"].pk}, "status": {"status": "unprocessed"},
+        "cause": {"cause": "HTTP 422"}, "step": {"step": 1}, "outcome": {"outcome": "sent"},
+        "run": {"run": mixed["first"].pk},
+    }[name]  # fmt: skip
+    client = as_user(viewer)
+    listed(client, project, **params)
+    with django_assert_max_num_queries(12):
+        listed(client, project, **params)
+
+
 def test_times_are_in_the_readers_zone(as_user, viewer, project, mixed):
     """X4: 15:30 in Helsinki is 13:30 UTC, after noon and before two."""
     viewer.time_zone = "Europe/Helsinki"
