@@ -1,14 +1,11 @@
 // A region that is read again now and then: as often as its own `data-seconds` says, not while the
 // tab is hidden, at once when it is looked at again; grey, with the reason, after two failures.
-import { timeOfDay } from "./clock.js";
-
 const FAILURES_SHOWN = 2;
 
 class PolitePoll {
   constructor(region) {
     this.region = region;
     this.failures = 0;
-    this.last = new Date();
     this.trouble = document.querySelector("[data-poll-trouble]");
     this.announcer = document.querySelector("[data-poll-announce]");
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.poll()));
@@ -46,7 +43,6 @@ class PolitePoll {
   show(html) {
     const before = this.state?.dataset.summary ?? "";
     this.failures = 0;
-    this.last = new Date();
     this.region.innerHTML = html;
     this.region.classList.remove("is-stale");
     this.trouble.hidden = true;
@@ -61,7 +57,7 @@ class PolitePoll {
     if (this.failures < FAILURES_SHOWN) return;
     this.region.classList.add("is-stale");
     const why = error instanceof TypeError ? "the portal does not answer" : error.message;
-    this.trouble.textContent = `These numbers are of ${timeOfDay(this.last)}: ${why}. Trying again.`;
+    this.trouble.textContent = `These numbers are of ${this.state?.dataset.at ?? "earlier"}: ${why}. Trying again.`;
     this.trouble.hidden = false;
   }
 }
