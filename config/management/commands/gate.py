@@ -85,6 +85,7 @@ class Command(BaseCommand):
             last = ""
             for line in process.stdout:
                 self.stdout.write(line, ending="")
+                self.stdout.flush()  # in a CI's log, before the error that may follow
                 last = line.strip() or last
         seconds = time.monotonic() - began
         if process.returncode:
