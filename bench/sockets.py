@@ -16,7 +16,9 @@ from typing import Any
 
 ANSWER_EVERY = 100
 CONNECTING = 100  # so many handshakes are under way at once; a storm knows no such limit
-BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0  # the page's own, config/static/js/socket.js
+# The page's own, config/static/js/socket.js:
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
+OPEN_SECONDS = 30.0
 PING = b'{"type":"ping"}'
 # A masked text frame with the mask 0.
 PING_FRAME = bytes([0x81, 0x80 | len(PING), 0, 0, 0, 0]) + PING
@@ -83,7 +85,8 @@ class Socket(asyncio.Protocol):
     def take(self, now: float, frame: bytes) -> None:
         if self.taken < 0:
             self.taken = 0
-            self.first.set_result(None)
+            if not self.first.done():  # else given up just now
+                self.first.set_result(None)
             return
         count = frame.count(b'{"type":"job"')  # several messages may come in one frame
         if not count:
@@ -115,14 +118,20 @@ class Group:
         return await self._all([one(cookie) for cookie in cookies], seconds)
 
     async def storm(self, seconds: float) -> list[float]:
-        """Wait until every socket is lost, and come back as pages do; how long each was away."""
+        """Wait until every socket is lost, and come back as pages do; how long each was away.
+        Those who are not back in time are left out.
+        """
         lost, self.sockets = self.sockets, []
+        away: list[float] = []
 
-        async def one(socket: Socket) -> float:
+        async def one(socket: Socket) -> None:
             await socket.is_lost.wait()
-            return await self._open(socket.cookie, pause_first=True)
+            away.append(await self._open(socket.cookie, pause_first=True))
 
-        return await self._all([one(socket) for socket in lost], seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(one(socket) for socket in lost))
+        return away
 
     async def _all(self, waits: "list[Coroutine[Any, Any, float]]", seconds: float) -> list[float]:
         try:
@@ -144,7 +153,7 @@ class Group:
             is_pause_due = True
             transport = None
             try:
-                async with asyncio.timeout(10):  # the page waits no longer either
+                async with asyncio.timeout(OPEN_SECONDS):
                     transport, socket = await loop.create_connection(
                         lambda: Socket(self, "/ws/jobs", host, cookie), "127.0.0.1", self.port
                     )

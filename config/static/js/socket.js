@@ -9,6 +9,9 @@ import { tellServerTime } from "./clock.js";
 const PING_MS = 5_000;
 const ANSWER_MS = 3_500;
 const HIDDEN_PING_MS = 30_000;
+// A server to which a thousand pages come back at once is slow to answer the last of them: who gives
+// up early only makes its queue longer.
+const OPEN_MS = 30_000;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 30_000;
 const SIGNED_OUT = 4401;
@@ -38,7 +41,9 @@ export class LiveSocket {
     this.hasSnapshot = false;
     const socket = new WebSocket(this.address);
     this.socket = socket;
-    this.expect(10_000);
+    this.expect(OPEN_MS);
+    clearTimeout(this.doubtTimer);
+    this.doubtTimer = setTimeout(() => this.set("disconnected"), 8_000);
     socket.addEventListener("message", (event) => this.socket === socket && this.take(event.data));
     socket.addEventListener("close", (event) => this.socket === socket && this.lose(event.code));
   }
