@@ -44,13 +44,14 @@ class Engine:
 
     async def run(self) -> None:
         """Work until nothing is due and nothing under way, or until told to leave."""
-        has_told = False
+        has_told: asyncio.Future[None] | None = None
         while True:
             self.ticked_at = time.monotonic()
             more = not self.is_leaving and await self._fill()
-            if self.runs and not has_told:
-                has_told = True  # where one worker found work, another may find some
-                await self.store.call(hint)
+            if self.runs and has_told is None:
+                # Where one worker found work, another may find some. On a thread of its own: a
+                # broker that is away must not hold up a commit.
+                has_told = asyncio.get_running_loop().run_in_executor(None, hint)
             if not self.runs:
                 if more:
                     continue
@@ -91,12 +92,13 @@ class Engine:
             if claim is None:
                 break
             self._begin(claim)
-        now = time.monotonic()
+        # What ends from here on makes room for batches that were passed over above.
+        is_busy, now = bool(self.runs), time.monotonic()
         if now < self._plan_at:
-            return bool(self.runs)
+            return is_busy
         planned = bool(await self.store.call(planning.plan_next))
         self._plan_at = now if planned else now + LOOK_AGAIN_SECONDS
-        return planned or bool(self.runs)
+        return planned or is_busy
 
     def _begin(self, claim: Claim) -> None:
         task = asyncio.create_task(self._run(claim))
