@@ -154,7 +154,8 @@ def is_stalled(job: Job, known: Range | None = None, *, now: datetime | None = N
     known = known or usual_range(job)
     if known is None:
         return False
-    elapsed = ((now or timezone.now()) - job.started_at).total_seconds()
+    # A wait for a person or a time is no work: counted from the last return.
+    elapsed = ((now or timezone.now()) - (job.resumed_at or job.started_at)).total_seconds()
     # Very short usual times would cry stalled at the first hiccup.
     return elapsed > max(known.high_seconds * STALLED_FACTOR, SHORTEST_STALL_SECONDS)
 
@@ -167,7 +168,7 @@ def stalled_ids(running: QuerySet[Job]) -> list[int]:
     jobs = list(
         running.order_by("started_at").only(
             "id", "kind", "status", "pipeline_id", "effort_level", "job_type_id", "total_count",
-            "started_at",
+            "started_at", "resumed_at",
         )[:MOST_RUNNING]
     )  # fmt: skip
     ranges = usual_ranges(jobs)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.permissions import SYSTEM, Actor
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import counting, hints, settle
+from jobs.execution import counting, hints, settle, stalls
 from jobs.execution.errors import PRUNED, Refused
 from jobs.execution.retrying import requeue
 from jobs.models import Callback, Job, LateReport, Record, StepCount
@@ -175,7 +175,7 @@ def _reopen_for(job_id: int, from_status: str) -> None:
         pk=job_id, status__in=allowed, cancel_requested_at=None, journeys_pruned_at=None
     ).update(
         status=JobStatus.RUNNING, completed_at=None, error="", error_type="", error_step="",
-        output="",
+        output="", **stalls.at_work_again(),
     )  # fmt: skip
     active = Job.objects.filter(
         pk=job_id, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.permissions import Actor
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import bulk, counting, hints
+from jobs.execution import bulk, counting, hints, stalls
 from jobs.execution.errors import PRUNED, Refused
 from jobs.execution.launching import launch, published_version
 from jobs.models import Batch, Job, Record
@@ -120,6 +120,7 @@ def _reopen(job: Job) -> None:
         output="", stop_error="", started_at=Case(
             When(started_at=None, then=timezone.now()), default=F("started_at")
         ),
+        **stalls.at_work_again(),
     )  # fmt: skip
     if not now_running:
         status, cancelling, pruned_at = Job.objects.values_list(

@@ -1,6 +1,7 @@
 """Running jobs nobody has heard of: marked, told in their history, cleared when they are back."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -16,6 +17,11 @@ SILENT_AFTER = timedelta(seconds=60)
 SLICE = 200
 # Work that other programs report is as quiet as they like.
 OWN_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
+
+
+def at_work_again() -> dict[str, Any]:
+    """Columns of a job that runs on after a wait: the time in between was nobody's silence."""
+    return {"resumed_at": Now(), "last_heartbeat_at": Now()}
 
 
 def mark() -> None:

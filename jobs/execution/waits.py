@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from jobs import events
 from jobs.events import EventKind
+from jobs.execution import stalls
 from jobs.execution.retrying import requeue
 from jobs.models import Job, Record
 from jobs.statuses import JobStatus, RecordStatus
@@ -41,7 +42,7 @@ def _resume(job_id: int, ids: list[int]) -> int:
     with transaction.atomic():
         job = Job.objects.get(pk=job_id)
         woken = Job.objects.filter(pk=job_id, status=JobStatus.WAITING).update(
-            status=JobStatus.RUNNING
+            status=JobStatus.RUNNING, **stalls.at_work_again()
         )
         count = requeue(job, ids, from_status=RecordStatus.WAITING)
         if woken and count:

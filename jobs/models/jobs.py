@@ -98,6 +98,8 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # When it last came back from a wait, or from its end: lengths of work are counted from here.
+    resumed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Set by the sweep when work is silent, cleared when it is heard of again.
     stalled_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_claimed_at = models.DateTimeField(null=True, blank=True)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.permissions import Actor
-from jobs.execution import executor, pacing, sweep
+from jobs.execution import executor, pacing, stalls, sweep
 from jobs.execution.dispatch import (
     Refused,
     approve,
@@ -52,7 +53,12 @@ def test_approval_and_rejection(
     assert (job.status, job.waiting_count) == ("waiting", 2)
     first, second = job.records.all()
     assert (first.wait_kind, first.wait_prompt) == ("approval", "Send it?")
+    Job.objects.filter(pk=job.pk).update(last_heartbeat_at=Now() - timedelta(hours=5))
     approve(first, Actor(user=operator), note="fine")
+    stalls.mark()  # five hours of waiting are nobody's silence
+    job.refresh_from_db()
+    assert job.resumed_at
+    assert job.stalled_at is None
     with pytest.raises(Refused):
         approve(first, Actor(user=operator))
     second = reject(second, Actor(user=operator), note="no")

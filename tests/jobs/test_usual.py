@@ -50,6 +50,10 @@ def test_learns_p10_to_p90_without_corrected_jobs(project, make_spinner):
     job = make_jobs(project, pipeline, [500], status="running", completed_at=None, done_count=0)[0]
     assert usual.is_stalled(job)
     assert usual.stalled_ids(Job.objects.running()) == [job.pk]
+    # An approval that came a minute ago: hours of waiting are no work.
+    Job.objects.filter(pk=job.pk).update(resumed_at=timezone.now() - timedelta(minutes=1))
+    assert usual.stalled_ids(Job.objects.running()) == []
+    assert not usual.is_stalled(Job.objects.get(pk=job.pk))
 
 
 def test_too_few_jobs_leave_the_catalogue_in_force(project, make_spinner):

@@ -26,10 +26,10 @@ export function labelOf(totals) {
   return "No active jobs";
 }
 
-/** Over twice its usual maximum. */
+/** Over twice its usual maximum; a wait for a person or a time does not count. */
 export function isStalled(job, now) {
   return Boolean(job.status === "running" && job.started && job.usual_high
-    && now - job.started > 2 * job.usual_high * 1000);
+    && now - (job.resumed || job.started) > 2 * job.usual_high * 1000);
 }
 
 export class ActiveJobs {
