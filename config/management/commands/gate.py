@@ -64,7 +64,7 @@ class Command(BaseCommand):
         pytest = [PYTHON, "-m", "pytest", "-q"]
         closing = [
             self.run(f"tests, {profile}", [*pytest, "-n", "2", "-m", PARALLEL], env=env),
-            # By the file: what shares a portal stays together, and waits for it are spent twice.
+            # By the file: what shares a portal stays together. Much of it is waiting.
             self.run(
                 f"processes and browser, {profile}",
                 [*pytest, "-n", "2", "--dist", "loadfile", "-m", SLOW],
