@@ -25,6 +25,7 @@ from jobs.models import Job, JobType, Record
 from projects.models import Contact, Pipeline, Project
 from tests.browser.tabs import Tab, change, ended, make_job
 from tests.processes.portal import Portal, wait_until
+from tests.tracked_app.tasks import export_slowly
 
 pytestmark = pytest.mark.browser
 GATED = [
@@ -174,6 +175,20 @@ def test_the_chip_says_what_is_happening(
     expect(chip).to_contain_text(f"Building ({project.name})")
     reporting.tell(build, actor, status="done")
     expect(chip).to_contain_text("Idle")
+
+
+def test_a_task_of_the_teams_own_is_seen_counted_and_cancelled(
+    tab: Callable[[User], Tab], operator: User, project: Project
+) -> None:
+    mine = tab(operator)
+    mine.open()
+    job = export_slowly.delay_in(project, actor=Actor(user=operator), count=600)
+    mine.says("1 job running")
+    expect(mine.row(job)).to_contain_text(re.compile(r"Slow export.* of 600", re.S))
+    dispatch.cancel(job, Actor(user=operator))
+    expect(mine.row(job)).to_contain_text("Cancelled")
+    job.refresh_from_db()
+    assert job.done_count + job.cancelled_count == 600
 
 
 def test_signing_out_ends_the_socket_of_other_tabs(
