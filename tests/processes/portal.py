@@ -252,7 +252,10 @@ class Portal:
             broker_url, broker_options = profiles.broker(self.folder)
             layers = {"default": profiles.channel_layer(self.folder)}
             queue = f"{profiles.key_prefix()}spindle"
+        # Celery asks the environment for its broker before it asks its own settings.
+        broker = {name: self.env[name] for name in ("CELERY_BROKER_URL",) if self.env.get(name)}
         with (
+            patch.dict(os.environ, broker),
             _connections(handler),
             _celery(broker_url, broker_options, queue),
             override_settings(CHANNEL_LAYERS=layers, BASE_URL=self.url),
