@@ -197,6 +197,8 @@ def end(
         if ended:
             kind, word = _ENDED[status]
             text = f"{word}: {error}"[:500] if error else f"{word}, says {actor.name}."
+            if status == JobStatus.CANCELLED and job.started_at:
+                text += " What it had done was not undone."
             events.emit(job_id, kind, text, actor=actor)
     return bool(ended)
 

@@ -17,6 +17,7 @@ from jobs.events import EventKind
 from jobs.execution import hints, intents, settle
 from jobs.execution.errors import Refused
 from jobs.models import Batch, Job
+from jobs.models.jobs import REPORTED_KINDS
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus
 
 
@@ -54,9 +55,12 @@ def _ask(job: Job, actor: Actor) -> bool:
             )  # fmt: skip
             if not asked:
                 raise _NothingToAsk
+            at_work = Batch.objects.filter(job_id=job.pk, status=BatchStatus.RUNNING).count()
+            was = Job.objects.values_list("status", flat=True).get(pk=job.pk)
             events.emit(
-                job.pk, EventKind.CANCEL_REQUESTED, f"Cancel asked by {actor.name}.", actor=actor
-            )
+                job.pk, EventKind.CANCEL_REQUESTED, f"Cancel asked by {actor.name}.", actor=actor,
+                payload={} if job.kind in REPORTED_KINDS else {"at_work": at_work, "was": was},
+            )  # fmt: skip
             settle.settle(job.pk)
             hints.hint_on_commit()
     except _NothingToAsk:

@@ -7,7 +7,7 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from jobs import events
+from jobs import cancel_words, events
 from jobs.events import EventKind
 from jobs.execution import counting, statistics
 from jobs.models import Batch, Job, Record
@@ -83,7 +83,7 @@ def _wait(job: Job) -> None:
 
 def _ending(job: Job) -> Ending:
     if job.cancel_requested_at:
-        return Ending(JobStatus.CANCELLED, EventKind.CANCELLED, _cancelled_text(job))
+        return Ending(JobStatus.CANCELLED, EventKind.CANCELLED, cancel_words.cancelled_text(job))
     if job.stop_error:
         return Ending(
             JobStatus.FAILED, EventKind.FAILED, job.stop_error, error=job.stop_error,
@@ -163,20 +163,3 @@ def cancel_open_records(job: Job) -> None:
         uncertain_count=F("uncertain_count") + uncertain,
         waiting_count=0,
     )
-
-
-def _cancelled_text(job: Job) -> str:
-    if job.started_at is None:
-        return "Cancelled before it began: nothing was done."
-    finished = job.done_count + job.failed_count + job.uncertain_count
-    done = f"{finished:,} of {job.total_count:,} had been worked on, and that was not undone."
-    if job.uncertain_count:
-        done += f" Of {job.uncertain_count:,} it is uncertain whether a call arrived."
-    if job.force_stopped_at:
-        return f"Cancelled; the worker could not be reached and was cut off. {done}"
-    lost = job.events.filter(
-        kind=EventKind.LEASE_EXPIRED, at__gte=job.cancel_requested_at
-    ).exists()  # fmt: skip
-    if lost:
-        return f"Cancelled; the worker was already gone. {done}"
-    return f"Cancelled; the worker stopped. {done}"

@@ -14,7 +14,7 @@ from django.views import View
 from django.views.generic import TemplateView
 
 from accounts.permissions import Right
-from jobs import events, usual
+from jobs import cancel_words, events, usual
 from jobs.events import EventKind
 from jobs.execution.dispatch import force_stop_offered_at
 from jobs.failures import explain
@@ -35,7 +35,6 @@ WAIT_WORDS = {
     "callback": "an answer from outside",
     "until": "a time",
 }
-NOTHING_DONE = "Nothing had been done yet."
 
 
 class JobDetailView(JobAccessMixin, TemplateView):
@@ -143,7 +142,7 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         "failure": explain(job.error_type) if job.status == JobStatus.FAILED else None,
         "pending_reason": pending_reason(job),
         "waits": waits_of(job) if job.waiting_count or job.status == JobStatus.WAITING else [],
-        "cancel_story": cancel_story(job) if job.status == JobStatus.CANCELLED else "",
+        "cancel_story": cancel_words.story(job) if job.status == JobStatus.CANCELLED else "",
     }
 
 
@@ -167,28 +166,6 @@ def waits_of(job: Job) -> list[dict[str, Any]]:
             "prompt": getattr(record, "wait_prompt", "") if record else "",
         })  # fmt: skip
     return found
-
-
-def cancel_story(job: Job) -> str:
-    """Whether the agent stopped, was gone or not reached, and what was not undone (D14)."""
-    if job.started_at is None:
-        how = "It had not started, so nothing had to be stopped."
-    elif getattr(job, "force_stopped_at", None):
-        how = (
-            "The worker did not confirm in time and was force-stopped; a call that was on its way "
-            "may still have arrived."
-        )
-    elif job.uncertain_count:
-        how = "The worker was already gone when its work was stopped."
-    else:
-        how = f"{job.agent_name or 'The worker'} stopped at the next step."
-    done = job.done_count + job.failed_count
-    if job.started_at is None:
-        return how
-    left = f"{done:,} of {job.total_count:,} had ended before; what they sent is not undone."
-    if job.uncertain_count:
-        left += f" {job.uncertain_count:,} are uncertain: look at them."
-    return f"{how} {left if done or job.uncertain_count else NOTHING_DONE}"
 
 
 def back_link(request: HttpRequest, job: Job) -> dict[str, str]:

@@ -279,8 +279,7 @@ def test_cancel_asks_first_and_a_pending_job_never_starts(as_user, operator, dis
     job.refresh_from_db()
     assert (job.status, job.started_at) == ("cancelled", None)
     html = page(client, job)
-    assert "It had not started, so nothing had to be stopped." in html
-    assert "Cancelled by Olu Operator" in html
+    assert "Cancelled by Olu Operator before it began: nothing was done." in html
     assert (
         client.post(url, {"next": "https://evil.example/"})["Location"] == f"/portal/jobs/{job.pk}"
     )
@@ -309,7 +308,7 @@ def test_a_running_job_is_cancelling_until_it_stopped_then_force_stop(
     client.post(url)
     job.refresh_from_db()
     assert job.status == "cancelled"
-    assert "force-stopped; a call that was on its way" in page(client, job)
+    assert "could not be reached and was cut off; a call on its way may still" in page(client, job)
 
 
 def test_a_job_that_ended_meanwhile_keeps_its_result(as_user, operator, dispatch):
