@@ -177,6 +177,8 @@ def _reopen_for(job_id: int, from_status: str) -> None:
         status=JobStatus.RUNNING, completed_at=None, error="", error_type="", error_step="",
         output="", **stalls.at_work_again(),
     )  # fmt: skip
+    if changed:
+        events.emit(job_id, EventKind.RESUMED, "At work again.", payload={"phase": "execution"})
     active = Job.objects.filter(
         pk=job_id, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None
     ).update(status=F("status"))

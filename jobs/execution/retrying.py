@@ -97,9 +97,13 @@ def retry_record(record: Record, actor: Actor) -> Record:
     if was not in (RecordStatus.FAILED, RecordStatus.UNCERTAIN):
         raise Refused("Only a failed or uncertain record can be retried.", code="NOT_FAILED")
     with transaction.atomic():
-        _reopen(record.job)
+        reopened = _reopen(record.job)
         if not requeue(record.job, [record.pk], from_status=was):
             raise Refused("Somebody else was first: look at it again.", code="NOT_FAILED")
+        if reopened:
+            events.emit(
+                record.job_id, EventKind.RESUMED, "At work again.", payload={"phase": "execution"}
+            )
         events.emit(
             record.job_id, EventKind.RECORD_RETRIED,
             f"{actor.name} retried {record.contact_label} from step {record.error_step or 1}.",
@@ -110,8 +114,11 @@ def retry_record(record: Record, actor: Actor) -> Record:
     return record
 
 
-def _reopen(job: Job) -> None:
-    """(r) of the state diagram: a finished job runs again. Cancelled ones are resent instead."""
+def _reopen(job: Job) -> bool:
+    """(r) of the state diagram: a finished job runs again. Cancelled ones are resent instead.
+
+    False: it was running.
+    """
     now_running = Job.objects.filter(
         pk=job.pk, status__in=(JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.WAITING),
         journeys_pruned_at=None,
@@ -130,6 +137,7 @@ def _reopen(job: Job) -> None:
             raise Refused(PRUNED, code="PRUNED")
         if status == JobStatus.CANCELLED or cancelling:
             raise Refused("The job was cancelled: resend it instead.", code="NOT_ACTIVE")
+    return bool(now_running)
 
 
 def requeue(job: Job, record_ids: list[int], *, from_status: str) -> int:

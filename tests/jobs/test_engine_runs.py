@@ -19,6 +19,7 @@ from jobs.execution.dispatch import (
 from jobs.execution.selection import Selection
 from jobs.models import Batch, Job, LateReport, Record, StepCount
 from jobs.steps.base import Continue, Failed, Retry, StepInput, Uncertain
+from jobs.timeline import mismatch, timeline_of
 from projects.models import Contact, Pipeline, PipelineKind, PipelineVersion, Project
 from tests.jobs.engine_rig import (
     Outside,
@@ -193,6 +194,8 @@ def test_uncertain_effect_waits_for_a_person(
     actor = Actor(user=operator)
     mark_done(first, actor, note="seen in their log")
     retry_record(second, actor)
+    job.refresh_from_db()
+    assert not mismatch(job, timeline_of(job))  # it had ended, and runs again
     give_up(third, actor)
     with pytest.raises(Refused):
         mark_done(third, actor)
