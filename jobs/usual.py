@@ -1,10 +1,12 @@
 """How long a pipeline's jobs usually take, learned from the last completed ones (SPEC section 9).
 
-A workflow's range is p10 to p90 of whole lengths. A spinner's runs differ in size, so theirs is
-p10 to p90 of seconds a record, times the run's records. Corrected jobs are left out; their number
-is kept beside the range. Until there are enough, the catalogue's range of the job type holds.
+A workflow's range is p10 to p90 of whole lengths, without the time it waited. A spinner's runs
+differ in size, so theirs is p10 to p90 of seconds a record, times the run's records. Corrected
+jobs are left out; their number is kept beside the range. Until there are enough, the catalogue's
+range of the job type holds.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +15,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.durations import quantile
-from jobs.models import DurationRange, Job, JobType
+from jobs.events import EventKind
+from jobs.models import DurationRange, Job, JobEvent, JobType
 from jobs.models.jobs import JobKind
 from jobs.statuses import JobStatus
 
@@ -76,14 +79,20 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
             started_at__isnull=False, completed_at__isnull=False,
         )
         .order_by("-completed_at")
-        .values_list("started_at", "completed_at", "total_count", "is_corrected")[:SAMPLE]
+        .only("started_at", "completed_at", "resumed_at", "total_count", "is_corrected",
+              "events_pruned_at")[:SAMPLE]
     )  # fmt: skip
+    corrected_count = sum(job.is_corrected for job in jobs)
+    came_back = {job.pk for job in jobs if job.resumed_at and not job.events_pruned_at}
+    idle = _idle_seconds(came_back) if came_back else {}
     counted = [
-        ((ended - started).total_seconds(), total)
-        for started, ended, total, corrected in jobs
-        if not corrected and started and ended
+        (max(job.duration_seconds - idle.get(job.pk, 0), 0), job.total_count)
+        for job in jobs
+        if not job.is_corrected
+        and job.duration_seconds is not None
+        # How long a job waited whose history is gone nobody knows.
+        and (not job.resumed_at or job.pk in came_back)
     ]
-    corrected_count = sum(1 for job in jobs if job[3])
     if len(counted) < ENOUGH:
         if known:
             known.delete()  # corrections took away what it stood on
@@ -102,6 +111,27 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
         },
     )  # fmt: skip
     return Range(low, high, len(counted), corrected_count)
+
+
+REST = {EventKind.WAITING, EventKind.COMPLETED, EventKind.FAILED}
+RETURN = {EventKind.RESUMED, EventKind.RETRIED}
+
+
+def _idle_seconds(job_ids: set[int]) -> dict[int, float]:
+    """How long each of these jobs waited for people and times, or had ended before a retry."""
+    told = (
+        JobEvent.objects.filter(job_id__in=job_ids, kind__in=REST | RETURN)
+        .order_by("job_id", "number")
+        .values_list("job_id", "kind", "at")
+    )
+    idle: dict[int, float] = defaultdict(float)
+    since: dict[int, datetime] = {}
+    for job_id, kind, at in told:
+        if job_id in since:
+            idle[job_id] += (at - since.pop(job_id)).total_seconds()
+        if kind in REST:
+            since[job_id] = at
+    return idle
 
 
 def usual_range(job: Job) -> Range | None:

@@ -2,6 +2,7 @@
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.permissions import Actor
@@ -36,6 +37,8 @@ def resume_project(project: Project, actor: Actor) -> Project:
         )  # fmt: skip
         if not changed:
             raise Refused("The project is not paused.", code="NOT_ACTIVE")
+        # The pause was nobody's silence.
+        Job.objects.running().filter(project=project).update(last_heartbeat_at=Now())
         _tell(project, EventKind.UNPAUSED, f"The project was resumed by {actor.name}.", actor)
         hints.hint_on_commit()
     project.refresh_from_db()

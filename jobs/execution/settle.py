@@ -119,6 +119,7 @@ def _end(job: Job, ending: Ending) -> bool:
         completed_at=Case(When(started_at__gt=Now(), then=F("started_at")), default=Now()),
         error=ending.error, error_type=ending.error_type,
         error_step=ending.error_step, output=ending.output,
+        **({"resumed_at": Now()} if job.status == JobStatus.WAITING else {}),
     )  # fmt: skip
     if not ended:
         return False

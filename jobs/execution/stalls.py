@@ -4,14 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.models import Job
+from jobs.models import Batch, Job
 from jobs.models.jobs import JobKind
-from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
+from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus
+from projects.models import Project
 
 SILENT_AFTER = timedelta(seconds=60)
 SLICE = 200
@@ -29,7 +30,9 @@ def mark() -> None:
     running = Job.objects.filter(
         status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING, kind__in=OWN_KINDS
     )
-    silent = running.filter(stalled_at=None, last_heartbeat_at__lt=Now() - SILENT_AFTER)
+    silent = running.filter(stalled_at=None, last_heartbeat_at__lt=Now() - SILENT_AFTER).exclude(
+        _rests()
+    )
     for job in silent.only("id", "last_heartbeat_at", "agent_name")[:SLICE]:
         with transaction.atomic():
             if silent.filter(pk=job.pk).update(stalled_at=Now()):
@@ -48,6 +51,16 @@ def mark() -> None:
                     f"Heard of again after {_gap(job)}.",
                     payload={"silent_since": str(job.stalled_at)},
                 )  # fmt: skip
+
+
+def _rests() -> Q:
+    """Nothing of the job is at work, and nothing should be: its project is paused, or all that is
+    left waits for its time (a long back-off)."""
+    batches = Batch.objects.filter(job_id=OuterRef("pk"))
+    pending = batches.filter(status=BatchStatus.PENDING)
+    later = Exists(pending) & ~Exists(pending.filter(due_at__lt=Now() - SILENT_AFTER))
+    paused = Exists(Project.objects.filter(pk=OuterRef("project_id"), paused_at__isnull=False))
+    return Q(~Exists(batches.filter(status=BatchStatus.RUNNING))) & (Q(paused) | Q(later))
 
 
 def _gap(job: Job) -> str:

@@ -13,11 +13,14 @@ from jobs.execution import executor, pacing, stalls, sweep
 from jobs.execution.dispatch import (
     Refused,
     approve,
+    pause_project,
     reject,
     resolve_callback,
+    resume_project,
 )
 from jobs.models import Job, LateReport
 from jobs.steps.callbacks import make_token
+from jobs.timeline import timeline_of
 from projects.models import Contact, Pipeline
 from tests.jobs.engine_rig import (
     Outside,
@@ -59,6 +62,9 @@ def test_approval_and_rejection(
     job.refresh_from_db()
     assert job.resumed_at
     assert job.stalled_at is None
+    timeline = timeline_of(job)
+    assert timeline is not None
+    assert timeline.status == "RUNNING"
     with pytest.raises(Refused):
         approve(first, Actor(user=operator))
     second = reject(second, Actor(user=operator), note="no")
@@ -178,3 +184,30 @@ def test_records_set_aside_while_the_stop_was_asked_end_with_the_run(
     sweep.sweep()
     recount(job)
     assert (job.status, job.done_count + job.cancelled_count) == ("cancelled", 8)
+
+
+def test_what_rests_is_not_silent(
+    make_contacts: MakeContacts, make_spinner: MakeSpinner, operator: User
+) -> None:
+    """A paused project's run, and one whose records are all set aside for later, are not marked."""
+    make_contacts(2)
+    job = launch(make_spinner())
+    long_ago = Now() - timedelta(hours=5)
+    Job.objects.filter(pk=job.pk).update(
+        status="running", started_at=long_ago, last_heartbeat_at=long_ago
+    )
+
+    def is_marked() -> bool:
+        stalls.mark()
+        job.refresh_from_db()
+        return job.stalled_at is not None
+
+    job.batches.update(due_at=Now() + timedelta(minutes=10))
+    assert not is_marked()
+    job.batches.update(due_at=long_ago)
+    pause_project(job.project, Actor(user=operator), reason="month's end")
+    assert not is_marked()
+    resume_project(job.project, Actor(user=operator))
+    assert not is_marked()  # the workers have a minute from here
+    Job.objects.filter(pk=job.pk).update(last_heartbeat_at=long_ago)
+    assert is_marked()

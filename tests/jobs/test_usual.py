@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import usual
+from jobs import events, usual
 from jobs.catalogue import ROWS
-from jobs.models import DurationRange, Job, JobType
+from jobs.events import EventKind
+from jobs.models import DurationRange, Job, JobEvent, JobType
 from jobs.models.jobs import JobKind
 
 
@@ -54,6 +55,26 @@ def test_learns_p10_to_p90_without_corrected_jobs(project, make_spinner):
     Job.objects.filter(pk=job.pk).update(resumed_at=timezone.now() - timedelta(minutes=1))
     assert usual.stalled_ids(Job.objects.running()) == []
     assert not usual.is_stalled(Job.objects.get(pk=job.pk))
+
+
+def test_learned_lengths_leave_waits_out(project, make_spinner):
+    """Five hours for an approval, or between an end and a retry, are nobody's work."""
+    pipeline = make_spinner()
+    jobs = make_jobs(project, pipeline, [5 * 3600 + 60] * 6, resumed_at=timezone.now())
+    for job in jobs[:5]:
+        rest = EventKind.WAITING if job.pk % 2 else EventKind.COMPLETED
+        back = EventKind.RESUMED if job.pk % 2 else EventKind.RETRIED
+        for kind, seconds in ((rest, 30), (back, 30 + 5 * 3600), (EventKind.COMPLETED, 18_060)):
+            event = events.emit(job.pk, kind, "")
+            JobEvent.objects.filter(pk=event.pk).update(
+                at=job.started_at + timedelta(seconds=seconds)
+            )
+    # Of the sixth the history is gone: how long it waited nobody knows.
+    Job.objects.filter(pk=jobs[5].pk).update(events_pruned_at=timezone.now())
+    learned = usual.learn(pipeline.pk, "")
+    assert learned is not None
+    assert (round(learned.low_seconds), round(learned.high_seconds)) == (60, 60)
+    assert learned.sample_count == 5
 
 
 def test_too_few_jobs_leave_the_catalogue_in_force(project, make_spinner):
