@@ -75,7 +75,7 @@ class Engine:
         """Told by the heartbeat: these jobs are being cancelled."""
         for run in self.runs.values():
             if run and run.claim.job_id in job_ids:
-                run.is_stopping = True
+                run.stop()
 
     async def _fill(self) -> bool:
         """Claim up to the limits. True where something was found or is under way."""

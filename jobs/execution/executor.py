@@ -14,7 +14,6 @@ from jobs.execution import acting, journal
 from jobs.execution.claims import Claim
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
 from jobs.execution.groups import FEW, Groups
-from jobs.execution.journal import Answer
 from jobs.execution.pacing import Turns
 from jobs.execution.passage import Passage
 from jobs.execution.program import CompiledStep, Program
@@ -39,11 +38,9 @@ class BatchRun:
         self.store, self.limits, self.clients = store, limits, clients
         self.passage = Passage(program)
         self.is_stopping = False  # the job is: no effect begins any more
-        self.is_leaving = False  # the worker is: nothing new begins, the rest goes back
-        self.has_ended = False
         self.groups = Groups(
             claim, program, self.passage, store,
-            on_answer=self._answered, on_lost=self._cancel_tasks,
+            on_stopping=self.stop, on_lost=self._cancel_tasks,
         )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
         # Resolved with the last task, or the first that broke: waiting for the set itself
@@ -51,9 +48,13 @@ class BatchRun:
         self._all_ended: asyncio.Future[None] | None = None
         self._turns = Turns(program, store)
 
+    @property
+    def is_leaving(self) -> bool:
+        """The worker is: nothing new begins, the rest goes back."""
+        return self.groups.is_leaving
+
     def leave(self) -> None:
-        """The worker ends soon: see `is_leaving`."""
-        self.is_leaving = self.groups.is_leaving = True
+        self.groups.is_leaving = True
 
     async def run(self) -> None:
         """To the end of the batch. Raises Fenced when the lease was taken over."""
@@ -282,9 +283,9 @@ class BatchRun:
         self.groups.deferred[state.id] = time.monotonic() + seconds
         self.groups.result(state)
 
-    def _answered(self, answer: Answer) -> None:
-        self.is_stopping = self.is_stopping or answer.is_stopping
-        self.has_ended = answer.has_ended
+    def stop(self) -> None:
+        """The job is being stopped: see `is_stopping`."""
+        self.is_stopping = True
 
     def _cancel_tasks(self) -> None:
         for task in list(self._tasks):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from jobs.execution import journal
 from jobs.execution.claims import Claim
-from jobs.execution.journal import Answer, Fenced, Group
+from jobs.execution.journal import Fenced, Group
 from jobs.execution.passage import Passage
 from jobs.execution.program import Program
 from jobs.execution.states import RecordState, rows_and_changes
@@ -36,7 +36,7 @@ class Groups:
         passage: Passage,
         store: Store,
         *,
-        on_answer: Callable[[Answer], None],
+        on_stopping: Callable[[], None],
         on_lost: Callable[[], None],
     ):
         self.claim, self.program, self.passage, self.store = claim, program, passage, store
@@ -47,7 +47,7 @@ class Groups:
         self.deferred: dict[int, float] = {}  # records that leave the batch, by the loop's clock
         # Intents as one text a group instead of a row each (jobs/execution/intents.py).
         self.logs_intents = False
-        self._on_answer, self._on_lost = on_answer, on_lost
+        self._on_stopping, self._on_lost = on_stopping, on_lost
         self._number = claim.commit_number
         self._results: dict[int, RecordState] = {}
         self._intents: dict[int, RecordState] = {}
@@ -96,7 +96,8 @@ class Groups:
             self._flush_soon(INTENT_SECONDS)
         else:
             # Without a call under way nothing waits for a commit but the progress bar.
-            self._flush_soon(RESULT_SECONDS if self.is_busy else PURE_SECONDS)
+            patience = RESULT_SECONDS if self.is_busy else PURE_SECONDS
+            self._flush_soon(max(0.0, self._result_since + patience - time.monotonic()))
 
     def _flush_soon(self, seconds: float) -> None:
         if self._flushing:
@@ -145,7 +146,7 @@ class Groups:
         waiters, self._waiters = self._waiters, []
         self._number += 1
         try:
-            answer: Answer = await self.store.call(
+            is_stopping: bool = await self.store.call(
                 journal.commit, self.claim, self.program, group, self._number
             )
         except Fenced as fenced:
@@ -155,7 +156,8 @@ class Groups:
                 journal.keep_as_evidence, self.claim, self.program, group, str(fenced)
             )
             raise
-        self._on_answer(answer)
+        if is_stopping:
+            self._on_stopping()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

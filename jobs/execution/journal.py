@@ -40,14 +40,6 @@ class Group:
     is_last: bool = False
 
 
-@dataclass(slots=True, frozen=True)
-class Answer:
-    """`is_stopping`: no effect may begin any more (cancelled, or the run itself failed)."""
-
-    is_stopping: bool
-    has_ended: bool = False
-
-
 def load(claim: Claim, *, is_run: bool) -> list[RecordState]:
     """The batch's open records, with their contacts, as plain values."""
     found = (
@@ -97,23 +89,25 @@ def early_callbacks(record_ids: list[int]) -> dict[tuple[int, int], dict[str, An
     }
 
 
-def commit(claim: Claim, program: Program, group: Group, commit_number: int) -> Answer:
-    """Make a group durable, then tell the screens (seldom enough: jobs/events.py)."""
-    has_ended = _commit(claim, program, group, commit_number)
+def commit(claim: Claim, program: Program, group: Group, commit_number: int) -> bool:
+    """Make a group durable, then tell the screens (seldom enough: jobs/events.py).
+
+    True: the job is stopping (cancelled, or the run itself failed): no effect may begin any more.
+    """
+    _commit(claim, program, group, commit_number)
     # Read after the commit: a cancel that was committed before any of these effects begins is
     # seen, and the job's row need not be locked for intents.
-    answer = Answer(is_stopping=_is_stopping(claim.job_id), has_ended=has_ended)
+    is_stopping = _is_stopping(claim.job_id)
     statistics.flush_minutes()
     events.announce_soon(claim.job_id)
-    return answer
+    return is_stopping
 
 
-def _commit(claim: Claim, program: Program, group: Group, commit_number: int) -> bool:
+def _commit(claim: Claim, program: Program, group: Group, commit_number: int) -> None:
     """One transaction: fence, records, counters, statistics, events; the last one settles too.
 
     `commit_number` is the group's own: a second call with the same group after a broken
-    connection finds it and changes nothing. True: the job has ended with it. Raises Fenced where
-    the lease was taken over.
+    connection finds it and changes nothing. Raises Fenced where the lease was taken over.
     """
     with transaction.atomic():
         ours = Batch.objects.filter(
@@ -122,7 +116,7 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
         ).update(commit_number=commit_number, **_batch_after(group))  # fmt: skip
         if not ours:
             _already(claim, commit_number)
-            return False
+            return
         if group.intents:
             intents.append(claim.batch_id, claim.fence, group.intents)
         elif group.is_last:
@@ -132,7 +126,7 @@ def _commit(claim: Claim, program: Program, group: Group, commit_number: int) ->
             raise Fenced(f"{len(group.rows) - written} records are no longer in this batch")
         if group.deferred:
             _defer(claim, group.deferred)
-        return _count(claim, program, group)
+        _count(claim, program, group)
 
 
 def _batch_after(group: Group) -> dict[str, Any]:
@@ -153,12 +147,12 @@ def _already(claim: Claim, commit_number: int) -> None:
         raise Fenced("the lease was taken over")
 
 
-def _count(claim: Claim, program: Program, group: Group) -> bool:
+def _count(claim: Claim, program: Program, group: Group) -> None:
     """The part that locks the job's row: kept last, so that it is held shortly, and left out
     where a group only holds intents.
     """
     if not (group.changes or group.deltas or group.told or group.is_last):
-        return False
+        return
     Job.objects.filter(pk=claim.job_id).update(
         last_heartbeat_at=Now(), **counting.differences(group.changes)
     )
@@ -169,7 +163,8 @@ def _count(claim: Claim, program: Program, group: Group) -> bool:
             Job.objects.filter(pk=claim.job_id).update(current_step=payload["step"])
     if group.changes:
         _check_failure_limit(claim.job_id, program.options, group.changes)
-    return settle.settle(claim.job_id) if group.is_last else False
+    if group.is_last:
+        settle.settle(claim.job_id)
 
 
 def _is_stopping(job_id: int) -> bool:

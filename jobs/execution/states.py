@@ -38,8 +38,6 @@ class RecordState:
     wait_prompt: str = ""
     wait_on_timeout: str = ""
     completed_at: datetime | None = None
-    deferred_until: datetime | None = None
-    clock: float = 0.0  # monotonic, when the present step began
 
     def entry(self, step: int) -> dict[str, Any] | None:
         """The journey's entry of a step, if it was reached before."""

@@ -34,7 +34,7 @@ class Moment:
         self.has_cancelled = False
         self.original = journal.commit
 
-    def commit(self, claim: Any, program: Any, group: Any, number: int) -> journal.Answer:
+    def commit(self, claim: Any, program: Any, group: Any, number: int) -> bool:
         self.commits += 1
         if self.commits == self.nth:
             with contextlib.suppress(Refused):  # it had ended with the commit before

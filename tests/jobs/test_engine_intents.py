@@ -29,7 +29,7 @@ def lose_worker_after_commits(monkeypatch: pytest.MonkeyPatch, count: int) -> No
     """From the commit after `count` on the worker is gone: nothing more is written."""
     original, seen = journal.commit, []
 
-    def commit(*args: Any) -> journal.Answer:
+    def commit(*args: Any) -> bool:
         seen.append(1)
         if len(seen) > count:
             raise journal.Fenced("gone")
@@ -57,7 +57,7 @@ def test_a_call_goes_out_after_its_intent_is_in_the_log(
     early: list[int] = []
     original = journal.commit
 
-    def watched(claim: Any, program: Any, group: journal.Group, number: int) -> journal.Answer:
+    def watched(claim: Any, program: Any, group: journal.Group, number: int) -> bool:
         answer = original(claim, program, group, number)
         logged.update(row[0] for row in group.intents)
         return answer
@@ -144,7 +144,7 @@ def test_a_second_attempt_is_known_from_the_first(
     job = launch(make_spinner(pipeline_with("act")))
     original, second = journal.commit, []
 
-    def commit(claim: Any, program: Any, group: journal.Group, number: int) -> journal.Answer:
+    def commit(claim: Any, program: Any, group: journal.Group, number: int) -> bool:
         if second and not group.intents:
             raise journal.Fenced("gone")
         answer = original(claim, program, group, number)
@@ -177,7 +177,7 @@ def test_a_long_call_is_seen_in_its_row(
     seen: list[dict[int, str]] = []
     original = journal.commit
 
-    def watched(claim: Any, program: Any, group: journal.Group, number: int) -> journal.Answer:
+    def watched(claim: Any, program: Any, group: journal.Group, number: int) -> bool:
         answer = original(claim, program, group, number)
         seen.append({row[1]: row[3] for row in group.rows})
         return answer
