@@ -67,7 +67,7 @@ class Command(BaseCommand):
             # By the file: what shares a portal stays together. Much of it is waiting.
             self.run(
                 f"processes and browser, {profile}",
-                [*pytest, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", SLOW],
+                [*pytest, "-n", "2", "--dist", "loadfile", "-m", SLOW],
                 env=env,
             ),
         ]
