@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs import cancel_words, events
 from jobs.events import EventKind
 from jobs.execution import counting, statistics
-from jobs.models import Batch, Job, Record
+from jobs.models import Batch, Job, Record, StepCount
 from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import (
     ACTIVE_JOB_STATUSES,
@@ -158,6 +158,8 @@ def cancel_open_records(job: Job) -> None:
         status=RecordStatus.CANCELLED, completed_at=now, wait_kind="", wait_until=None,
         wait_token_hash="",
     )  # fmt: skip
+    # The funnel's link would lead to records that wait no more.
+    StepCount.objects.filter(job_id=job.pk, waiting_count__gt=0).update(waiting_count=0)
     unplanned = job.total_count - job.planned_count
     Job.objects.filter(pk=job.pk).update(
         cancelled_count=F("cancelled_count") + cancelled + unplanned,

@@ -40,11 +40,12 @@ ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "uncertain"})
 def recount_steps(job_id: int) -> None:
     """The funnel anew from the journeys: after a worker was lost with its last second of it."""
     deltas: dict[int, Counter[str]] = {}
-    rows = Record.objects.filter(job_id=job_id).values_list("journey", flat=True)
-    for journey in rows.iterator(2_000):
+    rows = Record.objects.filter(job_id=job_id).values_list("status", "journey")
+    for status, journey in rows.iterator(2_000):
         for entry in journey:
             counts = deltas.setdefault(entry["step"], Counter())
-            counts[entry["status"]] += 1
+            # Where a record was cancelled as it waited, its step waits no more.
+            counts[entry["status"]] += entry["status"] != "waiting" or status == "waiting"
             counts["reached"] += entry["status"] != "skipped"
     for number, counts in deltas.items():
         StepCount.objects.update_or_create(

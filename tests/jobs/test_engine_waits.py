@@ -9,10 +9,12 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.permissions import Actor
+from jobs.events import EventKind, emit
 from jobs.execution import executor, pacing, stalls, sweep
 from jobs.execution.dispatch import (
     Refused,
     approve,
+    cancel,
     pause_project,
     reject,
     resolve_callback,
@@ -75,6 +77,25 @@ def test_approval_and_rejection(
     first.refresh_from_db()
     assert first.journey[0]["output"] == {"approved_by": "Olu Operator", "note": "fine"}
     assert all(record.journey[0]["ms"] > 0 for record in (first, second))
+    recount(job)
+
+
+@pytest.mark.parametrize("has_lost_a_worker", [False, True])
+def test_a_cancelled_run_s_funnel_waits_for_nobody(
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    operator: User,
+    has_lost_a_worker: bool,  # noqa: FBT001
+) -> None:
+    make_contacts(2)
+    job = run_spinner(make_spinner(wait_pipeline({"for": "approval", "prompt": "Send it?"})))
+    step = job.step_counts.get(step=1)
+    assert (step.reached_count, step.waiting_count) == (2, 2)
+    if has_lost_a_worker:  # the funnel is counted anew from the journeys
+        emit(job.pk, EventKind.LEASE_EXPIRED, "A worker was lost.")
+    cancel(job, Actor(user=operator))
+    step.refresh_from_db()
+    assert (step.reached_count, step.waiting_count) == (2, 0)
     recount(job)
 
 
