@@ -85,7 +85,7 @@ def test_a_cancelled_run_s_funnel_waits_for_nobody(
     make_contacts: MakeContacts,
     make_spinner: MakeSpinner,
     operator: User,
-    has_lost_a_worker: bool,  # noqa: FBT001
+    has_lost_a_worker: bool,
 ) -> None:
     make_contacts(2)
     job = run_spinner(make_spinner(wait_pipeline({"for": "approval", "prompt": "Send it?"})))
