@@ -10,14 +10,15 @@ from django.urls import path
 
 from config.asgi import django_application
 from jobs.live.push import group_name
-from jobs.live.rights import holder_of
+from jobs.live.rights import holders_of
 
 
 class PlainConsumer(AsyncWebsocketConsumer):
     groups_joined: list[str]
 
     async def connect(self) -> None:
-        holder = await holder_of(self.scope["cookies"].get("sessionid", ""))
+        session_key = self.scope["cookies"].get("sessionid", "")
+        holder = (await holders_of([session_key])).get(session_key)
         if holder is None:
             await self.close()
             return

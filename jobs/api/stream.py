@@ -23,7 +23,8 @@ from accounts.models import ApiToken
 from accounts.permissions import Actor
 from jobs.api.access import roles_of
 from jobs.live import facts
-from jobs.live.hub import Subscriber, hub, now_ms
+from jobs.live.feed import Subscriber, now_ms
+from jobs.live.hub import hub
 from jobs.models import Job, JobEvent
 from jobs.models.jobs import JobKind
 from jobs.reporting import said_status

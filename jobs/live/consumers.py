@@ -8,10 +8,14 @@ import time
 from collections import Counter
 from typing import Any
 
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from jobs.live.hub import Subscriber, dumps, hub, now_ms
-from jobs.live.rights import SIGNED_OUT, holder_of
+from config.frames import EXTENSION, DirectWriter
+from jobs.live.feed import Subscriber, dumps, now_ms, together
+from jobs.live.hub import hub
+from jobs.live.rights import SIGNED_OUT
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ SOCKETS_A_USER = 100  # in one web process
 # So many messages may be on their way to a browser that has not answered since; it answers every
 # hundredth at once. The server below us would buffer without end for one that does not read.
 WINDOW = 300
+DRAIN_SECONDS = 0.1  # a browser's connection that is full is looked at this often
 
 _open_sockets: Counter[int] = Counter()
 
@@ -40,11 +45,30 @@ class JobsConsumer(AsyncWebsocketConsumer):
     _window = 0.0
     _received = 0
     _unanswered = 0
+    _direct: DirectWriter | None = None
+    _is_writing = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As Channels does it, without a channel of the layer: the hub has the only one."""
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            while True:
+                await self.dispatch(await receive())
+
+    async def dispatch(self, message: Any) -> None:
+        """As Channels does it, without a visit to the database's thread for every message."""
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
-        holder = await holder_of(self.scope.get("cookies", {}).get("sessionid", ""))
-        # Accepted before it is closed: only so does a browser learn the code and stop asking.
+        # Accepted before anything is known: only so does a browser learn the code of the close and
+        # stop asking, and no handshake runs out of time while a thousand others wait for answers.
         await self.accept()
+        try:
+            holder = await hub().door.holder_of(self.scope.get("cookies", {}).get("sessionid", ""))
+        except Exception:  # noqa: BLE001 - the database is away, whatever it raises
+            logger.warning("A socket was turned away: the database did not answer.")
+            await self.close(TRY_AGAIN)
+            return
         if holder is None:
             await self.close(SIGNED_OUT)
             return
@@ -66,6 +90,9 @@ class JobsConsumer(AsyncWebsocketConsumer):
             await self.close(TRY_AGAIN)
             return
         await self.send(text_data=hub().snapshot(self.subscriber))
+        self._direct = (self.scope.get("extensions") or {}).get(EXTENSION)  # type: ignore[assignment]
+        if self._direct is not None:
+            self.subscriber.write = self._write_directly
         self._writer = asyncio.create_task(self._write())
         self._watch = asyncio.create_task(self._close_when_rights_end())
 
@@ -96,7 +123,11 @@ class JobsConsumer(AsyncWebsocketConsumer):
         with contextlib.suppress(ValueError):
             message = json.loads(text_data)
         kind = message.get("type") if isinstance(message, dict) else None
-        if self.subscriber is None or kind not in {"ping", "resync"}:
+        if (
+            self.subscriber is None
+            or self.subscriber.is_closed.is_set()
+            or kind not in {"ping", "resync"}
+        ):
             return
         self._unanswered = 0
         self._answered.set()
@@ -105,29 +136,43 @@ class JobsConsumer(AsyncWebsocketConsumer):
         else:
             await self.send(text_data=hub().snapshot(self.subscriber))
 
+    def _write_directly(self, frame: bytes) -> bool:
+        assert self._direct is not None
+        if self._is_writing or self._unanswered >= WINDOW or not self._direct.write(frame):
+            return False
+        self._unanswered += 1
+        return True
+
     async def _write(self) -> None:
+        """Tell what could not be told directly."""
         assert self.subscriber is not None
         while True:
             text = await self.subscriber.queue.get()
-            while self._unanswered >= WINDOW:  # meanwhile the queue fills: then a snapshot
-                self._answered.clear()
-                await self._answered.wait()
+            self._is_writing = True
+            await self._wait_for_room()  # meanwhile the queue fills: then a snapshot
             if self.subscriber.is_closed.is_set():
                 return
             if self.subscriber.is_behind:
                 text = hub().snapshot(self.subscriber)
-            elif not self.subscriber.queue.empty():
-                text = self._together(text)
+            else:
+                text = self._with_what_waits(text)
             self._unanswered += 1
             await self.send(text_data=text)
+            self._is_writing = False
 
-    def _together(self, text: str) -> str:
-        """Whatever has queued up goes in one frame, a list: a frame costs more than its bytes."""
+    async def _wait_for_room(self) -> None:
+        while self._unanswered >= WINDOW:
+            self._answered.clear()
+            await self._answered.wait()
+        while self._direct is not None and not self._direct.is_idle:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(DRAIN_SECONDS)
+
+    def _with_what_waits(self, text: str) -> str:
         assert self.subscriber is not None
         texts = [text]
         while not self.subscriber.queue.empty():
             texts.append(self.subscriber.queue.get_nowait())
-        return f"[{','.join(texts)}]"
+        return together(texts)
 
     async def _close_when_rights_end(self) -> None:
         assert self.subscriber is not None

@@ -3,17 +3,17 @@
     channel layer ──one channel, a group a team──▶ Hub ──▶ Feed (one a team) ──▶ sockets
 
 The hub keeps every subscribed team's active jobs in memory, so that a snapshot costs no query,
-totals are always whole, and a message is serialised once however many sockets there are. A
+totals are always whole, and a message is serialised once however many sockets there are. Taking
+messages and telling them are two tasks: what comes while a thousand sockets are told goes to all
+of them in the next frame together. A
 lost push is mended by the safety poll, which joins the team's group again: what lost the push may
 have lost the membership too. Rights are checked by the same tick.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,9 +22,9 @@ from channels.layers import get_channel_layer
 from django.db.models import Count, F, Sum
 
 from jobs.live import facts, rights
+from jobs.live.feed import NO_JOBS, TOTALS, Batch, Feed, Stamp, Subscriber, dumps, now_ms
 from jobs.live.push import group_name
 from jobs.models import Job
-from jobs.statuses import ACTIVE_JOB_STATUSES
 
 logger = logging.getLogger(__name__)
 
@@ -33,118 +33,8 @@ RIGHTS_AGAIN_SECONDS = 1.0  # after a message, rights are looked at this soon
 POLL_SECONDS = 6.0  # lost pushes
 REJOIN_SECONDS = 1_800.0  # layers forget members of a group after a day
 JOIN_SECONDS = 3.0  # a layer that does not answer keeps nobody waiting longer than this
-QUEUE_LIMIT = 100  # messages a slow browser may be behind before it is resynchronised
-TOTALS = ("running", "waiting", "pending")
-Stamp = tuple[int, int, int]
-NO_JOBS: Stamp = (0, 0, 0)
-
-
-def dumps(message: dict[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
-
-
-def now_ms() -> int:
-    return round(time.time() * 1000)
-
-
-class Subscriber:
-    """One socket as the hub sees it: a bounded queue, and what its rights hang on."""
-
-    def __init__(
-        self,
-        *,
-        user_id: int,
-        session_key: str,
-        password: str,
-        team_ids: frozenset[int],
-        token_id: int | None = None,
-    ):
-        self.token_id = token_id  # a program's: then the token alone counts
-        self.user_id = user_id
-        self.session_key = session_key
-        self.password = password
-        self.team_ids = team_ids
-        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LIMIT)
-        self.is_behind = False
-        self.is_closed = asyncio.Event()
-        self.close_code = rights.SIGNED_OUT
-
-    def offer(self, text: str) -> None:
-        """Queue a message; a browser too slow for its queue is given a new snapshot instead."""
-        if self.is_behind:
-            return
-        try:
-            self.queue.put_nowait(text)
-        except asyncio.QueueFull:
-            self.renew()
-
-    def renew(self) -> None:
-        """The next thing told is a snapshot."""
-        if self.is_behind:
-            return
-        self.forget()
-        self.is_behind = True
-        self.queue.put_nowait("")  # wakes the writer, which asks for a snapshot
-
-    def forget(self) -> None:
-        """What is queued is older than the snapshot that is about to be sent."""
-        self.is_behind = False
-        while not self.queue.empty():
-            self.queue.get_nowait()
-
-    def close(self, code: int) -> None:
-        """Tell nothing more, and end the socket with this code."""
-        self.close_code = code
-        self.is_behind = True
-        self.is_closed.set()
-
-
-class Feed:
-    """One team: its active jobs by id, their counts, and its subscribers."""
-
-    def __init__(self, team_id: int):
-        self.team_id = team_id
-        self.jobs: dict[int, dict[str, Any]] = {}
-        self.versions: dict[int, int] = {}
-        self.totals = dict.fromkeys(TOTALS, 0)
-        self.by_project: Counter[int] = Counter()
-        self.stamp = NO_JOBS
-        self.subscribers: set[Subscriber] = set()
-        self.loaded: asyncio.Future[None] | None = None
-
-    def take(self, job: dict[str, Any]) -> bool:
-        """Put in what is newer than what is held; tells whether anything changed."""
-        held = self.versions.get(job["id"], -1)
-        known = self.jobs.get(job["id"])
-        is_active = job["status"] in ACTIVE_JOB_STATUSES
-        if job["v"] < held or (job["v"] == held and known == (job if is_active else None)):
-            return False
-        self.versions[job["id"]] = job["v"]
-        self.drop(job["id"])
-        if is_active:
-            self.jobs[job["id"]] = job
-            self._count(job, 1)
-        if len(self.versions) > len(self.jobs) + 5_000:
-            self.versions = {k: self.versions[k] for k in self.jobs}
-        return True
-
-    def drop(self, job_id: int) -> None:
-        if job := self.jobs.pop(job_id, None):
-            self._count(job, -1)
-
-    def _count(self, job: dict[str, Any], by: int) -> None:
-        self.totals[job["status"]] += by
-        self.by_project[job["project_id"]] += by
-        count, ids, versions = self.stamp
-        self.stamp = (count + by, ids + by * job["id"], versions + by * job["v"])
-
-    def broadcast(self, job: dict[str, Any]) -> None:
-        text = dumps(
-            {"type": "job", "now": now_ms(), "job": job, "totals": self.totals,
-             "in_project": self.by_project[job["project_id"]]}
-        )  # fmt: skip
-        for subscriber in self.subscribers:
-            subscriber.offer(text)
+SNAPSHOTS_KEPT = 100  # of as many sets of teams: pages that come back together share one
+SOCKETS_AT_ONCE = 100  # told without a pause; then others have their turn
 
 
 class Hub:
@@ -153,6 +43,10 @@ class Hub:
         self.layer = get_channel_layer()
         self.channel = ""
         self.is_rights_due = asyncio.Event()
+        self.door = rights.Door()
+        self._untold: dict[int, Feed] = {}
+        self._is_telling_due = asyncio.Event()
+        self._snapshots: dict[frozenset[int], tuple[list[tuple[Feed, int]], str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def subscribe(self, subscriber: Subscriber) -> None:
@@ -160,6 +54,7 @@ class Hub:
         if not self._tasks:
             self._tasks = [
                 asyncio.create_task(self._receive()),
+                asyncio.create_task(self._tell()),
                 asyncio.create_task(self._tick()),
             ]
         for team_id in subscriber.team_ids:
@@ -192,24 +87,14 @@ class Hub:
         """The first 50 active jobs of the socket's teams, all totals, all counts of projects."""
         subscriber.forget()
         feeds = [self.feeds[t] for t in subscriber.team_ids if t in self.feeds]
-        jobs = sorted(
-            (job for feed in feeds for job in feed.jobs.values()),
-            key=lambda j: (j["project"], j["project_id"], _rank(j), j["id"]),
-        )
-        return dumps(
-            {
-                "type": "snapshot",
-                "now": now_ms(),
-                "jobs": _shown(jobs),
-                "totals": {str(feed.team_id): feed.totals for feed in feeds},
-                "in_project": {
-                    str(project_id): count
-                    for feed in feeds
-                    for project_id, count in feed.by_project.items()
-                    if count
-                },
-            }
-        )
+        marks = [(feed, feed.changes) for feed in feeds]
+        known, body = self._snapshots.get(subscriber.team_ids, ([], ""))
+        if not body or known != marks:
+            body = _snapshot(feeds)
+            if len(self._snapshots) >= SNAPSHOTS_KEPT:
+                self._snapshots.clear()
+            self._snapshots[subscriber.team_ids] = (marks, body)
+        return f'{{"type":"snapshot","now":{now_ms()},{body}'
 
     # The layer ----------------------------------------------------------------------------------
 
@@ -259,8 +144,33 @@ class Hub:
     def _take(self, job: dict[str, Any]) -> None:
         feed = self.feeds.get(job["team"])
         if feed is not None and feed.take(job):
-            feed.broadcast(job)
+            feed.hold(job)
+            self._untold[feed.team_id] = feed
+            self._is_telling_due.set()
             self.is_rights_due.set()
+
+    # The sockets ---------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        """Tell what was taken, for ever."""
+        while True:
+            await self._is_telling_due.wait()
+            self._is_telling_due.clear()
+            while self._untold:
+                _, feed = self._untold.popitem()
+                while batch := feed.batch():
+                    await self._tell_all(feed, batch)
+
+    async def _tell_all(self, feed: Feed, batch: Batch) -> None:
+        subscribers = list(feed.subscribers)
+        for start in range(0, len(subscribers), SOCKETS_AT_ONCE):
+            for subscriber in subscribers[start : start + SOCKETS_AT_ONCE]:
+                try:
+                    subscriber.tell(batch)
+                except Exception:  # one socket's fault is not the others'
+                    logger.exception("A socket could not be told.")
+                    subscriber.renew()
+            await asyncio.sleep(0)
 
     # The tick ------------------------------------------------------------------------------------
 
@@ -352,6 +262,26 @@ def _load_active(team_ids: Iterable[int]) -> list[dict[str, Any]]:
 @database_sync_to_async
 def _load_ids(job_ids: Iterable[int]) -> list[dict[str, Any]]:
     return facts.load(Job.objects.filter(pk__in=list(job_ids)))
+
+
+def _snapshot(feeds: list[Feed]) -> str:
+    """The text of a snapshot after its time."""
+    jobs = sorted(
+        (job for feed in feeds for job in feed.jobs.values()),
+        key=lambda j: (j["project"], j["project_id"], _rank(j), j["id"]),
+    )
+    return dumps(
+        {
+            "jobs": _shown(jobs),
+            "totals": {str(feed.team_id): feed.totals for feed in feeds},
+            "in_project": {
+                str(project_id): count
+                for feed in feeds
+                for project_id, count in feed.by_project.items()
+                if count
+            },
+        }
+    ).removeprefix("{")
 
 
 def _rank(job: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """Who a socket belongs to, at its opening and for as long as it is open."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from accounts.models import ApiToken, Membership, User
 if TYPE_CHECKING:
     from jobs.live.hub import Subscriber
 
+LOOKED_UP_TOGETHER = 200
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -25,33 +28,69 @@ class Holder:
     team_ids: frozenset[int]
 
 
+class Door:
+    """Who comes while others are looked up is looked up with the next: two queries for them all."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, asyncio.Future[Holder | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def holder_of(self, session_key: str) -> Holder | None:
+        """Who holds this session, and their teams; None when nobody does."""
+        if not session_key:
+            return None
+        answer = self._asked.get(session_key)
+        if answer is None:
+            answer = self._asked[session_key] = asyncio.get_running_loop().create_future()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(answer)
+
+    async def _look(self) -> None:
+        while self._asked:
+            keys = list(self._asked)[:LOOKED_UP_TOGETHER]
+            answers = {key: self._asked.pop(key) for key in keys}
+            try:
+                found = await holders_of(keys)
+            except Exception as error:  # noqa: BLE001 - told to each who waits
+                for answer in answers.values():
+                    answer.set_exception(error)
+            else:
+                for key, answer in answers.items():
+                    answer.set_result(found.get(key))
+
+
 @database_sync_to_async
-def holder_of(session_key: str) -> Holder | None:
-    """Who holds this session, and their teams; None when nobody does. Two queries."""
-    session = Session.objects.filter(pk=session_key, expire_date__gt=timezone.now()).first()
-    if session is None:
-        return None
-    kept: dict[str, Any] = session.get_decoded()
-    user_id = kept.get(SESSION_KEY)
-    if not user_id or kept.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    rows = list(
-        User.objects.filter(pk=user_id, is_active=True).values_list(
-            "password", "memberships__team_id"
+def holders_of(session_keys: list[str]) -> dict[str, Holder]:
+    """By session key; two queries for all, and nobody for a session that is none."""
+    kept = {}
+    for session in Session.objects.filter(pk__in=session_keys, expire_date__gt=timezone.now()):
+        values: dict[str, Any] = session.get_decoded()
+        user_id = values.get(SESSION_KEY)
+        if user_id and values.get(BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS:
+            kept[session.pk] = (int(user_id), values.get(HASH_SESSION_KEY, ""))
+    if not kept:
+        return {}
+    passwords: dict[int, str] = {}
+    teams: dict[int, set[int]] = {}
+    for user_id, password, team_id in User.objects.filter(
+        pk__in={user_id for user_id, _ in kept.values()}, is_active=True
+    ).values_list("pk", "password", "memberships__team_id"):
+        passwords[user_id] = password
+        teams.setdefault(user_id, set()).update([team_id] if team_id is not None else [])
+    hashes = {
+        pk: User(password=password).get_session_auth_hash() for pk, password in passwords.items()
+    }
+    return {
+        session_key: Holder(
+            user_id=user_id,
+            session_key=session_key,
+            password=passwords[user_id],
+            team_ids=frozenset(teams[user_id]),
         )
-    )
-    if not rows:
-        return None
-    password = rows[0][0]
-    expected = User(password=password).get_session_auth_hash()
-    if not constant_time_compare(kept.get(HASH_SESSION_KEY, ""), expected):
-        return None
-    return Holder(
-        user_id=int(user_id),
-        session_key=session_key,
-        password=password,
-        team_ids=frozenset(team_id for _, team_id in rows if team_id is not None),
-    )
+        for session_key, (user_id, session_hash) in kept.items()
+        if user_id in passwords and constant_time_compare(session_hash, hashes[user_id])
+    }
 
 
 SIGNED_OUT = 4401  # nobody's any more: the page says so and stops

@@ -1,63 +1,20 @@
 """The socket: who may open it, what it tells first, what it tells afterwards, when it ends."""
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
-from django.test import Client
 
 from accounts.models import Membership, Team, User
-from config.asgi import application
 from jobs.live import facts
 from jobs.live import hub as hub_module
 from jobs.live.hub import hub
 from jobs.live.push import group_name, send
 from jobs.models import Job
-from projects.models import Project
+from tests.jobs.live_sockets import make_job, opened, push, socket_for, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def make_job(project: Project, **fields: Any) -> Job:
-    return Job.objects.create(
-        **{
-            "team": project.team, "project": project, "kind": "workflow", "label": "SE Work",
-            "workflow_slug": "se-work", "name": "se-work — queued", "status": "running",
-            "total_count": 1, **fields,
-        }
-    )  # fmt: skip
-
-
-def socket_for(user: User | None, origin: str = "http://localhost") -> WebsocketCommunicator:
-    headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
-    if user is not None:
-        client = Client()
-        client.force_login(user)
-        cookie = f"sessionid={client.cookies['sessionid'].value}"
-        headers.append((b"cookie", cookie.encode()))
-    return WebsocketCommunicator(application, "/ws/jobs", headers=headers)
-
-
-async def told(socket: WebsocketCommunicator, seconds: float = 3) -> dict[str, Any]:
-    message = json.loads(await socket.receive_from(seconds))
-    return message[-1] if isinstance(message, list) else message
-
-
-async def opened(user: User) -> tuple[WebsocketCommunicator, dict[str, Any]]:
-    socket = await sync_to_async(socket_for)(user)
-    is_open, _ = await socket.connect(timeout=3)
-    assert is_open
-    return socket, await told(socket)
-
-
-async def push(job: Job, **fields: Any) -> None:
-    """What push.py does after a commit, without its thread."""
-    await Job.objects.filter(pk=job.pk).aupdate(**fields)
-    await send(await sync_to_async(facts.load)(Job.objects.filter(pk=job.pk)))
 
 
 @pytest.fixture(autouse=True)
@@ -215,33 +172,6 @@ async def test_a_lost_right_closes_the_socket(viewer, project, lose, code):
     await socket.disconnect()
 
 
-async def test_a_slow_browser_is_given_a_snapshot_instead_of_a_queue(viewer, project, monkeypatch):
-    monkeypatch.setattr(hub_module, "QUEUE_LIMIT", 3)
-    job = await sync_to_async(make_job)(project, kind="spinner", total_count=100)
-    socket, _ = await opened(viewer)
-    feed = hub().feeds[project.team_id]
-    for number in range(10):  # no await between: the writer cannot keep up
-        hub()._take({**feed.jobs[job.pk], "finished": number, "v": 100 + number})
-    messages = [await told(socket)]
-    while not await socket.receive_nothing(0.05, 0.01):
-        messages.append(await told(socket))
-    assert messages[-1]["type"] == "snapshot"
-    assert messages[-1]["jobs"][0]["finished"] == 9
-    assert len(messages) < 6
-    await socket.disconnect()
-
-
-async def test_what_has_queued_up_goes_in_one_frame(viewer, project):
-    jobs = [await sync_to_async(make_job)(project) for _ in range(5)]
-    socket, _ = await opened(viewer)
-    feed = hub().feeds[project.team_id]
-    for job in jobs:
-        hub()._take({**feed.jobs[job.pk], "finished": 1, "v": 100})
-    frame = json.loads(await socket.receive_from(3))
-    assert [message["job"]["id"] for message in frame] == [job.pk for job in jobs]
-    await socket.disconnect()
-
-
 @pytest.mark.parametrize("text", ["x" * 2_000, None])
 async def test_too_much_closes_the_socket(viewer, project, text):
     """W02."""
@@ -254,38 +184,6 @@ async def test_too_much_closes_the_socket(viewer, project, text):
     closed = await socket.receive_output(3)
     assert (closed["type"], closed["code"]) == ("websocket.close", 4408)
     await socket.disconnect()
-
-
-async def test_connecting_costs_two_queries_once_a_team_is_known(
-    viewer, operator, project, django_assert_max_num_queries
-):
-    first, _ = await opened(viewer)
-    socket = await sync_to_async(socket_for)(operator)
-    from jobs.live import rights
-
-    key = dict(socket.scope["headers"])[b"cookie"].decode().partition("=")[2]
-
-    def count() -> None:
-        with django_assert_max_num_queries(2):
-            assert rights.holder_of.func(key)
-
-    await sync_to_async(count)()
-    loads = []
-    original = hub_module._load_active
-    hub_module._load_active = lambda ids: loads.append(ids) or original(ids)
-    try:
-        await hub().subscribe(
-            hub_module.Subscriber(
-                user_id=operator.pk,
-                session_key=key,
-                password="",
-                team_ids=frozenset([project.team_id]),
-            )
-        )
-    finally:
-        hub_module._load_active = original
-    assert loads in ([], [[project.team_id]])  # the tick's own poll may fall between
-    await first.disconnect()
 
 
 async def test_a_user_of_two_teams_hears_of_both(viewer, project, other_project, other_team: Team):

@@ -5,13 +5,17 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from daphne.cli import CommandLineInterface
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.urls import get_resolver
 
 from config import boot
+from config.frames import FrameInterface
 from config.management.child import ChildCommand
+
+# What a page waits for its socket (config/static/js/socket.js): to give up earlier, when a thousand
+# pages come back at once, only makes the queue longer.
+OPEN_SECONDS = 30
 
 
 class Command(ChildCommand):
@@ -36,7 +40,7 @@ class Command(ChildCommand):
             where = ["--bind", options["host"], "--port", str(options["port"])]
         if settings.ALLAUTH_TRUSTED_PROXY_COUNT:
             where.append("--proxy-headers")
-        CommandLineInterface().run(
+        FrameInterface().run(
             [
                 *where,
                 "--verbosity", "0",
@@ -44,6 +48,7 @@ class Command(ChildCommand):
                 "--websocket-max-message-size", "65536",
                 "--websocket-max-frame-size", "65536",
                 "--application-close-timeout", "5",
+                "--websocket_connect_timeout", str(OPEN_SECONDS),
                 "config.asgi:application",
             ]
         )  # fmt: skip
