@@ -20,6 +20,10 @@ SQLITE_INIT = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
     "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728;"
 )
+NETWORK = {
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}  # fmt: skip
 
 
 def make_folder(path: Path) -> Path:
@@ -76,10 +80,17 @@ def database(data_dir: Path, *, role: str = "") -> dict[str, Any]:
     settings["CONN_MAX_AGE"] = 0
     options = settings.setdefault("OPTIONS", {})
     options.setdefault("connect_timeout", 10)
+    # A server that has gone without a word is noticed within half a minute.
+    for name, value in NETWORK.items():
+        options.setdefault(name, value)
     pool_size = env.number("SPINDLE_WEB_POOL", 12, lowest=1, highest=200)
     limit = env.number("SPINDLE_STATEMENT_SECONDS", 30, lowest=1)
     if role == "web":
-        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 15}
+        # Short attempts: after an outage the next visitor's own attempt finds the database, and
+        # need not wait for a pause that has grown as long as the outage was.
+        options["pool"] = {
+            "min_size": 1, "max_size": pool_size, "timeout": 4, "reconnect_timeout": 2,
+        }  # fmt: skip
         options["options"] = f"-c statement_timeout={limit}s"
     return settings
 

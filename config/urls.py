@@ -21,3 +21,8 @@ urlpatterns = [
     path("", include((project_pages, "projects"))),
     path("", include("jobs.urls")),
 ]
+
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.permission_denied"
+handler404 = "config.error_pages.page_not_found"
+handler500 = "config.error_pages.server_error"

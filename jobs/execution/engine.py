@@ -46,7 +46,6 @@ class Engine:
         """Work until nothing is due and nothing under way, or until told to leave."""
         has_told: asyncio.Future[None] | None = None
         while True:
-            self.ticked_at = time.monotonic()
             more = not self.is_leaving and await self._fill()
             if self.runs and has_told is None:
                 # Where one worker found work, another may find some. On a thread of its own: a
@@ -60,6 +59,12 @@ class Engine:
             await asyncio.wait(
                 self.runs, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
+
+    async def tick(self) -> None:
+        """For ever: the loop is alive. A database that is away does not stop it."""
+        while True:
+            self.ticked_at = time.monotonic()
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def leave(self) -> None:
         """Stop soon: nothing new begins, calls under way finish, the rest goes back."""

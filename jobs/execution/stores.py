@@ -10,9 +10,16 @@ from typing import Any, Protocol
 
 from django.db import InterfaceError, OperationalError, connection, connections
 
+from jobs.execution import parting
+
 log = logging.getLogger("spindle.engine")
 
-TRIES = 6  # of one database call, while the database is away or busy
+# How long one call waits for a database that is away, busy or full. What calls have brought is
+# held meanwhile: given up, it would leave effects of which nobody knows whether they happened.
+PATIENCE_SECONDS = 300.0
+PARTING_SECONDS = 15.0  # of a worker that was told to end
+LONGEST_NAP = 1.0
+CALM_SECONDS = 5.0
 
 
 class Store(Protocol):
@@ -26,16 +33,36 @@ def steadily(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     Only for functions that may run twice: claims, loads, and commits (which know their number).
     """
-    for attempt in range(1, TRIES + 1):
+    began, nap = time.monotonic(), 0.1
+    while True:
         try:
             return function(*args, **kwargs)
         except (OperationalError, InterfaceError) as error:
-            if attempt == TRIES or connection.in_atomic_block:
+            waited = time.monotonic() - began
+            patience = PARTING_SECONDS if parting.is_requested() else PATIENCE_SECONDS
+            if waited > patience or connection.in_atomic_block:
                 raise
-            log.warning("The database did not answer (%s); again, %s.", error, attempt)
-            connection.close()
-            time.sleep(0.2 * attempt)
-    return None
+            was_away(error)
+            time.sleep(nap)
+            nap = min(LONGEST_NAP, 2 * nap)
+
+
+_away = {"at": -CALM_SECONDS, "told_at": -CALM_SECONDS}  # by the monotonic clock
+
+
+def was_away(error: Exception) -> None:
+    """The database failed this thread: begin anew on a fresh connection."""
+    now = time.monotonic()
+    _away["at"] = now
+    if now - _away["told_at"] >= CALM_SECONDS:
+        _away["told_at"] = now
+        log.warning("The database does not answer (%s); trying on.", str(error).strip())
+    connection.close()
+
+
+def is_calm() -> bool:
+    """Not for some seconds after an outage: leases ran out while nobody could extend them."""
+    return time.monotonic() - _away["at"] >= CALM_SECONDS
 
 
 class ThreadStore:

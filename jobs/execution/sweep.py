@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import intents, remote, settle, stalls, waits
+from jobs.execution import intents, remote, settle, stalls, stores, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.execution.stopping import stop_pending_batches
@@ -31,8 +31,9 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 def sweep() -> None:
     """One round. Each part stands for itself; what is left over comes in the next round."""
-    offer_expired()
-    remote.sweep_lost()
+    if stores.is_calm():
+        offer_expired()
+        remote.sweep_lost()
     waits.resume_due()
     settle_stopped()
     stalls.mark()

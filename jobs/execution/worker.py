@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from jobs.execution import claims, parting, sweep
 from jobs.execution.engine import Engine
-from jobs.execution.stores import ThreadStore, steadily
+from jobs.execution.stores import ThreadStore, steadily, was_away
 from jobs.models import Job, Worker
 from jobs.models.agents import HEARTBEAT_SECONDS
 
@@ -31,6 +31,7 @@ LOOK_SECONDS = 1.0  # how often an idle worker looks for due work
 CANCEL_SECONDS = 1.0  # how soon calls that have not begun hear of a cancel
 SWEEP_SECONDS = 3.0
 TASK_SECONDS = 2.0  # a Celery task stays so long, so that the next message wakes another worker
+RETRY_SECONDS = 1.0  # a heartbeat the database did not take is sent again
 LEAVE_SECONDS = 25.0
 EXIT_HUNG = 70
 
@@ -48,6 +49,7 @@ class WorkerProcess:
         self.name = worker_name()
         self.engine: Engine | None = None
         self._loop = asyncio.new_event_loop()
+        self._ticking: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
         self._is_idle = threading.Event()
         self._is_idle.set()
@@ -101,6 +103,7 @@ class WorkerProcess:
         async with Clients() as clients:
             self.engine = Engine(self.name, store=ThreadStore(), clients=clients)
             _calm_collector()
+            self._ticking = asyncio.create_task(self.engine.tick())
             self._ready.set()
             while True:
                 await self._nudge.wait()
@@ -126,8 +129,7 @@ class WorkerProcess:
                 if self._is_idle.is_set() and claims.due_jobs().order_by().exists():
                     self._begin()
             except (DatabaseError, InterfaceError) as error:
-                log.warning("The database did not answer (%s).", error)
-                connection.close()
+                was_away(error)
             except Exception:
                 log.exception("Looking for work failed; again in a second.")
 
@@ -150,8 +152,8 @@ class WorkerProcess:
                     cancel_at = now
                     self._hear_of_cancels()
             except (DatabaseError, InterfaceError) as error:
-                log.warning("No heartbeat: %s", error)
-                connection.close()
+                was_away(error)
+                beat_at = min(beat_at, now - every + RETRY_SECONDS)
 
     def _beat(self) -> None:
         engine = self.engine

@@ -12,6 +12,7 @@ const WORDS = {
   403: "You may not do this. Nothing was changed.",
   404: "It is not there any more. Reload the page.",
   429: "Too many requests. Wait a moment and try again.",
+  503: "The database does not answer. Nothing was changed; try again in a moment.",
 };
 
 // The token is read when the request leaves: signing in elsewhere may have renewed it.
