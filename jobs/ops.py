@@ -115,12 +115,12 @@ def _read_jobs(project: Project, ops: Ops) -> None:
     ops.waiting_jobs = sum(job.status == JobStatus.WAITING for job in active)
     ops.waiting_records = sum(job.waiting_count for job in active)
     ranges = usual.usual_ranges(running)
+    stalled = usual.stalled_among(running, ranges, now=ops.now)
     for job in running:
-        known = ranges.get(job.pk)
         if job.stalled_at is not None:
             ops.still.append(StillRun(job, _silent_words(job), is_silent=True))
-        elif known is not None and usual.is_stalled(job, known, now=ops.now):
-            ops.still.append(StillRun(job, f"usually {known.words}", is_silent=False))
+        elif job.pk in stalled:
+            ops.still.append(StillRun(job, f"usually {ranges[job.pk].words}", is_silent=False))
     ops.due_batches = Batch.objects.filter(
         job_id__in=[job.pk for job in active], status=BatchStatus.PENDING
     )[:COUNT_LIMIT].count()

@@ -91,17 +91,14 @@ def status_word(job: Job) -> str:
 def rows_of(
     jobs: Iterable[Job], roles: dict[int, str], now: datetime | None = None
 ) -> list[JobRow]:
-    """At most three queries however many jobs: which were resent, and what is usual."""
+    """At most four queries however many jobs: which were resent, what is usual, what is paused."""
     jobs = list(jobs)
     now = now or timezone.now()
     ended = [job.pk for job in jobs if job.status in RESENDABLE]
     resent = Job.objects.all().resent_ids(ended) if ended else set()
     running = [job for job in jobs if job.status == JobStatus.RUNNING]
     ranges = usual.usual_ranges(running) if running else {}
-    stalled = {
-        job.pk for job in running
-        if job.pk in ranges and usual.is_stalled(job, ranges[job.pk], now=now)
-    }  # fmt: skip
+    stalled = usual.stalled_among(running, ranges, now=now)
     operable = {team for team, role in roles.items() if allows(role, Right.OPERATE)}
     zone = timezone.get_current_timezone()
     return [_row(job, now, zone, operable, resent, stalled) for job in jobs]

@@ -1,6 +1,6 @@
 """How long a pipeline's jobs usually take, learned from the last completed ones (SPEC section 9).
 
-A workflow's range is p10 to p90 of whole lengths, without the time it waited. A spinner's runs
+A workflow's range is p10 to p90 of whole lengths, without the time it waited or was paused. A spinner's runs
 differ in size, so theirs is p10 to p90 of seconds a record, times the run's records. Corrected
 jobs are left out; their number is kept beside the range. Until there are enough, the catalogue's
 range of the job type holds.
@@ -17,8 +17,9 @@ from django.utils import timezone
 from jobs.durations import quantile
 from jobs.events import EventKind
 from jobs.models import DurationRange, Job, JobEvent, JobType
-from jobs.models.jobs import JobKind
+from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import JobStatus
+from projects.models import Project
 
 SAMPLE = 100
 ENOUGH = 5
@@ -90,8 +91,8 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
         for job in jobs
         if not job.is_corrected
         and job.duration_seconds is not None
-        # How long a job waited whose history is gone nobody knows.
-        and (not job.resumed_at or job.pk in came_back)
+        # How long a job rested whose history does not tell nobody knows.
+        and (not job.resumed_at or job.pk in idle)
     ]
     if len(counted) < ENOUGH:
         if known:
@@ -115,22 +116,36 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
 
 REST = {EventKind.WAITING, EventKind.COMPLETED, EventKind.FAILED}
 RETURN = {EventKind.RESUMED, EventKind.RETRIED}
+PAUSE = {EventKind.PAUSED, EventKind.UNPAUSED}
 
 
 def _idle_seconds(job_ids: set[int]) -> dict[int, float]:
-    """How long each of these jobs waited for people and times, or had ended before a retry."""
+    """How long each of these jobs waited for people and times, rested while its project was
+    paused, or had ended before a retry; jobs that never did are absent.
+    """
     told = (
-        JobEvent.objects.filter(job_id__in=job_ids, kind__in=REST | RETURN)
+        JobEvent.objects.filter(job_id__in=job_ids, kind__in=REST | RETURN | PAUSE)
         .order_by("job_id", "number")
-        .values_list("job_id", "kind", "at")
+        .values_list("job_id", "kind", "at", "payload")
     )
     idle: dict[int, float] = defaultdict(float)
     since: dict[int, datetime] = {}
-    for job_id, kind, at in told:
-        if job_id in since:
-            idle[job_id] += (at - since.pop(job_id)).total_seconds()
-        if kind in REST:
-            since[job_id] = at
+    paused: dict[int, datetime] = {}
+    for job_id, kind, at, payload in told:
+        if kind == EventKind.PAUSED:
+            paused[job_id] = at
+        elif kind == EventKind.UNPAUSED:
+            # Work in hand goes on in a paused project: its time counts.
+            if job_id in paused and payload.get("rested"):
+                idle[job_id] += (at - paused[job_id]).total_seconds()
+            paused.pop(job_id, None)
+        else:
+            if job_id in since:
+                idle[job_id] += (at - since.pop(job_id)).total_seconds()
+                if job_id in paused:
+                    paused[job_id] = at  # no second counts twice
+            if kind in REST:
+                since[job_id] = at
     return idle
 
 
@@ -178,13 +193,35 @@ def _of_size(found: DurationRange, job: Job) -> Range:
 
 
 def is_stalled(job: Job, known: Range | None = None, *, now: datetime | None = None) -> bool:
-    """Whether a running job is beyond twice its usual maximum. Give `known` to save the query."""
-    if job.status != JobStatus.RUNNING or job.started_at is None:
+    """Whether a running job is beyond twice its usual maximum and not held by a pause of its
+    project. Give `known` to save the query, and load the project with the job.
+    """
+    if job.status != JobStatus.RUNNING:
         return False
     known = known or usual_range(job)
-    if known is None:
+    is_free = job.kind in REPORTED_KINDS
+    return _is_long(job, known, now) and (is_free or job.project.paused_at is None)
+
+
+def stalled_among(
+    jobs: Iterable[Job], ranges: dict[int, Range], *, now: datetime | None = None
+) -> set[int]:
+    """The same for many jobs; one query where any is long."""
+    long = [job for job in jobs if _is_long(job, ranges.get(job.pk), now)]
+    asked = {job.project_id for job in long if job.kind not in REPORTED_KINDS}
+    paused: set[int] = set()
+    if asked:
+        projects = Project.objects.filter(pk__in=asked, paused_at__isnull=False)
+        paused = set(projects.order_by().values_list("pk", flat=True))
+    return {
+        job.pk for job in long if job.project_id not in paused or job.kind in REPORTED_KINDS
+    }  # fmt: skip
+
+
+def _is_long(job: Job, known: Range | None, now: datetime | None) -> bool:
+    if job.status != JobStatus.RUNNING or job.started_at is None or known is None:
         return False
-    # A wait for a person or a time is no work: counted from the last return.
+    # A wait for a person or a time, or a pause, is no work: counted from the last return.
     elapsed = ((now or timezone.now()) - (job.resumed_at or job.started_at)).total_seconds()
     # Very short usual times would cry stalled at the first hiccup.
     return elapsed > max(known.high_seconds * STALLED_FACTOR, SHORTEST_STALL_SECONDS)
@@ -198,11 +235,11 @@ def stalled_ids(running: QuerySet[Job]) -> list[int]:
     jobs = list(
         running.order_by("started_at").only(
             "id", "kind", "status", "pipeline_id", "effort_level", "job_type_id", "total_count",
-            "started_at", "resumed_at",
+            "started_at", "resumed_at", "project_id",
         )[:MOST_RUNNING]
     )  # fmt: skip
-    ranges = usual_ranges(jobs)
-    return [job.pk for job in jobs if job.pk in ranges and is_stalled(job, ranges[job.pk])]
+    stalled = stalled_among(jobs, usual_ranges(jobs))
+    return [job.pk for job in jobs if job.pk in stalled]
 
 
 def likely_end(job: Job, *, now: datetime | None = None) -> datetime | None:

@@ -1,16 +1,19 @@
 """Pause and resume a project: its pending work is not claimed; what is at work finishes."""
 
+from collections.abc import Collection
+
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.permissions import Actor
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import hints
+from jobs.execution import hints, stalls
 from jobs.execution.errors import Refused
 from jobs.models import Job
+from jobs.statuses import JobStatus
 from projects.models import Project
 
 TOLD = 200  # so many active jobs get the sentence in their history
@@ -37,15 +40,26 @@ def resume_project(project: Project, actor: Actor) -> Project:
         )  # fmt: skip
         if not changed:
             raise Refused("The project is not paused.", code="NOT_ACTIVE")
-        # The pause was nobody's silence.
-        Job.objects.running().filter(project=project).update(last_heartbeat_at=Now())
-        _tell(project, EventKind.UNPAUSED, f"The project was resumed by {actor.name}.", actor)
+        # The pause was nobody's silence, and no work of whatever rested.
+        running = Job.objects.running().filter(project=project)
+        running.update(last_heartbeat_at=Now())
+        rested = set(running.filter(stalls.rests()).values_list("pk", flat=True))
+        running.filter(pk__in=rested).update(**stalls.at_work_again())
+        _tell(
+            project, EventKind.UNPAUSED, f"The project was resumed by {actor.name}.", actor,
+            rested=rested,
+        )  # fmt: skip
         hints.hint_on_commit()
     project.refresh_from_db()
     return project
 
 
-def _tell(project: Project, kind: str, message: str, actor: Actor) -> None:
+def _tell(
+    project: Project, kind: str, message: str, actor: Actor, *, rested: Collection[int] = ()
+) -> None:
+    """Running jobs first: their lengths are counted by what is told here (jobs/usual.py)."""
     active = Job.objects.active().filter(project=project, done_count__lt=F("total_count"))
-    for job_id in active.order_by("pk").values_list("pk", flat=True)[:TOLD]:
-        events.emit(job_id, kind, message, actor=actor)
+    rank = Case(When(status=JobStatus.RUNNING, then=0), default=1)
+    for job_id in active.order_by(rank, "pk").values_list("pk", flat=True)[:TOLD]:
+        payload = {"rested": True} if job_id in rested else None
+        events.emit(job_id, kind, message, actor=actor, payload=payload)

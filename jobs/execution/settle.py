@@ -72,7 +72,7 @@ def _wait(job: Job) -> None:
     """Only waiting records are left: so does the job."""
     waits = Job.objects.filter(
         pk=job.pk, status__in=(JobStatus.RUNNING, JobStatus.PENDING), waiting_count__gt=0
-    ).update(status=JobStatus.WAITING)
+    ).update(status=JobStatus.WAITING, wait_began_at=Now())
     if waits:
         count = job.waiting_count
         events.emit(

@@ -21,7 +21,7 @@ OWN_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
 
 
 def at_work_again() -> dict[str, Any]:
-    """Columns of a job that runs on after a wait: the time in between was nobody's silence."""
+    """Columns of a job that runs on after a wait or a pause: that time was nobody's silence."""
     return {"resumed_at": Now(), "last_heartbeat_at": Now()}
 
 
@@ -31,7 +31,7 @@ def mark() -> None:
         status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING, kind__in=OWN_KINDS
     )
     silent = running.filter(stalled_at=None, last_heartbeat_at__lt=Now() - SILENT_AFTER).exclude(
-        _rests()
+        _may_rest()
     )
     for job in silent.only("id", "last_heartbeat_at", "agent_name")[:SLICE]:
         with transaction.atomic():
@@ -53,14 +53,19 @@ def mark() -> None:
                 )  # fmt: skip
 
 
-def _rests() -> Q:
-    """Nothing of the job is at work, and nothing should be: its project is paused, or all that is
-    left waits for its time (a long back-off)."""
-    batches = Batch.objects.filter(job_id=OuterRef("pk"))
-    pending = batches.filter(status=BatchStatus.PENDING)
+def rests() -> Q:
+    """Of the kinds this engine works on, and no batch of it is at work."""
+    working = Batch.objects.filter(job_id=OuterRef("pk"), status=BatchStatus.RUNNING)
+    return Q(~Exists(working), kind__in=OWN_KINDS)
+
+
+def _may_rest() -> Q:
+    """It rests and should: its project is paused, or all that is left waits for its time (a long
+    back-off)."""
+    pending = Batch.objects.filter(job_id=OuterRef("pk"), status=BatchStatus.PENDING)
     later = Exists(pending) & ~Exists(pending.filter(due_at__lt=Now() - SILENT_AFTER))
     paused = Exists(Project.objects.filter(pk=OuterRef("project_id"), paused_at__isnull=False))
-    return Q(~Exists(batches.filter(status=BatchStatus.RUNNING))) & (Q(paused) | Q(later))
+    return rests() & (Q(paused) | Q(later))
 
 
 def _gap(job: Job) -> str:

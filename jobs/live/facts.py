@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from jobs.models import DurationRange, Job
-from jobs.models.jobs import JobKind
+from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 
 # A version is the number of the last event, then how many records are finished: progress
@@ -24,7 +24,7 @@ COLUMNS = (
     "created_at", "started_at", "resumed_at", "completed_at", "cancel_requested_at",
     "cancel_requested_by_name", "error", "error_type", "event_count", "total_count",
     "done_count", "failed_count", "skipped_count", "cancelled_count", "uncertain_count",
-    "waiting_count", "ticket_key",
+    "waiting_count", "ticket_key", "wait_began_at", "project__paused_at",
 )  # fmt: skip
 
 
@@ -75,6 +75,9 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
         "created": _ms(row["created_at"]),
         "started": _ms(row["started_at"]),
         "resumed": _ms(row["resumed_at"]),
+        # A job that a pause holds is not stalled; what others work on no pause holds.
+        "paused": row["project__paused_at"] is not None and row["kind"] not in REPORTED_KINDS,
+        "waiting_since": _ms(row["wait_began_at"]),
         "ended": _ms(row["completed_at"]),
         "total": row["total_count"],
         "finished": finished,

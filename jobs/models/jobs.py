@@ -98,6 +98,8 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # When it last began to wait: all that was left waited for people, answers or times.
+    wait_began_at = models.DateTimeField(null=True, blank=True, editable=False)
     # When it last came back from a wait, or from its end: lengths of work are counted from here.
     resumed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Set by the sweep when work is silent, cleared when it is heard of again.

@@ -8,7 +8,7 @@ from django import template
 from django.db.models import Case, Count, F, IntegerField, Value, When, Window
 from django.urls import reverse
 
-from jobs.live import facts
+from jobs.live import facts, words
 from jobs.models import Job
 from jobs.statuses import JobStatus
 
@@ -26,7 +26,11 @@ def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
     """The sidebar's indicator and its panel; one query."""
     state = _state(context)
     groups = [
-        {"name": name, "count": state["in_project"][str(project_id)], "jobs": list(jobs)}
+        {
+            "name": name,
+            "count": state["in_project"][str(project_id)],
+            "jobs": [words.row_of(job, state["now"]) for job in jobs],
+        }
         for (name, project_id), jobs in groupby(
             state["jobs"], key=lambda j: (j["project"], j["project_id"])
         )

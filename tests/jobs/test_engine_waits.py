@@ -56,6 +56,9 @@ def test_approval_and_rejection(
     make_contacts(2)
     job = run_spinner(make_spinner(wait_pipeline({"for": "approval", "prompt": "Send it?"})))
     assert (job.status, job.waiting_count) == ("waiting", 2)
+    assert job.started_at
+    assert job.wait_began_at
+    assert job.wait_began_at >= job.started_at
     first, second = job.records.all()
     assert (first.wait_kind, first.wait_prompt) == ("approval", "Send it?")
     Job.objects.filter(pk=job.pk).update(last_heartbeat_at=Now() - timedelta(hours=5))

@@ -2,11 +2,14 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from jobs.models import Job, JobType
+from projects.models import Project
 
 
 def state_of(client) -> dict:
@@ -82,3 +85,32 @@ def test_it_costs_one_query(as_user, viewer, make_jobs, django_assert_max_num_qu
     # Session, user, memberships, projects, and this one.
     with django_assert_max_num_queries(6):
         client.get(reverse("accounts:profile"))
+
+
+def test_time_in_a_state_is_said_with_its_word(as_user, viewer, make_jobs, project):
+    """S4, S5, S10: a waiting job's time is counted from when it began to wait."""
+    now = timezone.now()
+    make_jobs(2, "waiting")
+    make_jobs(2, "running")
+    make_jobs(1, "pending")
+    Job.objects.update(started_at=now - timedelta(hours=3), created_at=now - timedelta(hours=4))
+    waiting, untold, stalled, paused, pending = Job.objects.order_by("pk")
+    began = now - timedelta(minutes=10, seconds=5)
+    Job.objects.filter(pk=waiting.pk).update(wait_began_at=began)
+    gate = JobType.objects.get(slug="validating-gate")
+    Job.objects.filter(pk__in=[stalled.pk, paused.pk]).update(job_type=gate)
+    other = Project.objects.create(
+        team=project.team, name="Autumn", slug="autumn", paused_at=now, paused_by_name="Olu"
+    )
+    Job.objects.filter(pk=paused.pk).update(project=other)
+    page = as_user(viewer).get(reverse("accounts:profile")).content.decode()
+
+    def row(job: Job) -> str:
+        html = page.split(f'class="active-job" href="/portal/jobs/{job.pk}"')[1].split("</li>")[0]
+        return " ".join(re.sub("<[^>]*>", " ", html.split(">", 1)[1]).split())
+
+    assert row(waiting) == "SE Work Waiting for 10m"
+    assert row(untold) == "SE Work Waiting for 3h 0m"
+    assert row(pending) == "SE Work Queued for 4h 0m"
+    assert row(stalled) == "Validating Gate STALLED? 3:00:00 Deploy Agent · usually 30s–5m"
+    assert row(paused) == "Validating Gate 3:00:00 Deploy Agent"

@@ -5,11 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import events, usual
+from accounts.permissions import Actor
+from jobs import events, ops, usual
 from jobs.catalogue import ROWS
 from jobs.events import EventKind
-from jobs.models import DurationRange, Job, JobEvent, JobType
+from jobs.execution import pausing
+from jobs.models import Batch, DurationRange, Job, JobEvent, JobType
 from jobs.models.jobs import JobKind
+from jobs.rows import rows_of
 
 
 def make_jobs(project, pipeline, lengths, *, total=1, **fields):
@@ -75,6 +78,62 @@ def test_learned_lengths_leave_waits_out(project, make_spinner):
     assert learned is not None
     assert (round(learned.low_seconds), round(learned.high_seconds)) == (60, 60)
     assert learned.sample_count == 5
+
+
+def test_a_pause_is_no_work_and_no_stall(project, make_spinner, operator):
+    """Held jobs are not stalled, and resuming starts their clock anew; what others report, and
+    work that is in hand, no pause holds."""
+    pipeline = make_spinner()
+    make_jobs(project, pipeline, [60] * 5)
+    usual.learn(pipeline.pk, "")
+    running = {"status": "running", "completed_at": None, "done_count": 0}
+    held, busy = make_jobs(project, pipeline, [600] * 2, **running)
+    reported = make_jobs(project, pipeline, [600], kind=JobKind.BUILD, **running)[0]
+    Batch.objects.create(job=busy, team=project.team, number=1, record_count=1, status="running")
+
+    def stalled() -> set[int]:
+        every = set(usual.stalled_ids(Job.objects.running()))
+        alone = {job.pk for job in Job.objects.running() if usual.is_stalled(job)}
+        rows = {row.id for row in rows_of(Job.objects.running(), {}) if row.note}
+        ops_ones = {still.job.pk for still in ops.read(project).still}
+        assert every == alone == rows == ops_ones
+        return every
+
+    assert stalled() == {held.pk, busy.pk, reported.pk}
+    pausing.pause_project(project, Actor(user=operator), reason="month's end")
+    assert stalled() == {reported.pk}
+    project.refresh_from_db()
+    pausing.resume_project(project, Actor(user=operator))
+    assert stalled() == {busy.pk, reported.pk}
+    told = JobEvent.objects.filter(kind=EventKind.UNPAUSED).values_list("job_id", "payload")
+    assert dict(told) == {held.pk: {"rested": True}, busy.pk: {}, reported.pk: {}}
+
+
+def test_learned_lengths_leave_pauses_out(project, make_spinner):
+    """Two minutes of work, five hours of pause, an approval in the middle of it counted once."""
+    pipeline = make_spinner()
+    length = 5 * 3600 + 120
+    jobs = make_jobs(project, pipeline, [length] * 7, resumed_at=timezone.now())
+    hour = 3600
+    rested = {"rested": True}
+    waited = [(EventKind.WAITING, 60, {}), (EventKind.PAUSED, hour, {}),
+              (EventKind.RESUMED, 2 * hour, {}), (EventKind.UNPAUSED, 5 * hour + 60, rested)]  # fmt: skip
+    paused = [(EventKind.PAUSED, 60, {}), (EventKind.UNPAUSED, 5 * hour + 60, rested)]
+    for number, job in enumerate(jobs[:5]):
+        for kind, seconds, payload in waited if number % 2 else paused:
+            event = events.emit(job.pk, kind, payload=payload)
+            at = job.started_at + timedelta(seconds=seconds)
+            JobEvent.objects.filter(pk=event.pk).update(at=at)
+    # The sixth's pause nobody wrote down; the seventh worked through it.
+    Job.objects.filter(pk=jobs[6].pk).update(resumed_at=None)
+    for kind in (EventKind.PAUSED, EventKind.UNPAUSED):
+        events.emit(jobs[6].pk, kind)
+    learned = usual.learn(pipeline.pk, "")
+    assert learned is not None
+    assert learned.sample_count == 6
+    assert round(learned.low_seconds) == 120
+    known = DurationRange.objects.get(pipeline=pipeline)
+    assert round(known.record_seconds or 0) == 120
 
 
 def test_too_few_jobs_leave_the_catalogue_in_force(project, make_spinner):

@@ -2,6 +2,7 @@
 import { clockText, roughText, serverNow, timeOfDay } from "./clock.js";
 
 const SHOWN = 50;
+const SHORTEST_STALL_SECONDS = 30; // as in jobs/usual.py
 const LINGER_MS = 5_000;
 const RANK = { running: 0, waiting: 1, pending: 2 };
 const WORDS = {
@@ -26,10 +27,10 @@ export function labelOf(totals) {
   return "No active jobs";
 }
 
-/** Over twice its usual maximum; a wait for a person or a time does not count. */
+/** Over twice its usual maximum; a wait for a person or a time, or a pause, does not count. */
 export function isStalled(job, now) {
-  return Boolean(job.status === "running" && job.started && job.usual_high
-    && now - (job.resumed || job.started) > 2 * job.usual_high * 1000);
+  return Boolean(job.status === "running" && !job.paused && job.started && job.usual_high
+    && now - (job.resumed || job.started) > Math.max(2 * job.usual_high, SHORTEST_STALL_SECONDS) * 1000);
 }
 
 export class ActiveJobs {
@@ -262,7 +263,7 @@ function whoText(job, now) {
     }
   }
   if (job.status === "pending") parts.push(`for ${roughText(now - job.created)}`);
-  if (job.status === "waiting") parts.push(`for ${roughText(now - (job.started ?? job.created))}`);
+  if (job.status === "waiting") parts.push(`for ${roughText(now - (job.waiting_since ?? job.started ?? job.created))}`);
   if (isStalled(job, now)) parts.push(`usually ${usualText(job)}`);
   return parts.filter(Boolean).join(" · ");
 }
