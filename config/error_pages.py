@@ -7,7 +7,7 @@ closes after the request: it would be kept from the pool for ever, broken after 
 import sys
 from collections.abc import Callable, Iterator
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.views import defaults
@@ -52,10 +52,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _with_own_connection(answer: Callable[[], HttpResponse]) -> HttpResponse:
+    """A connection that was open before is the request's own, which may need it again."""
+    was_open = any(one.connection is not None for one in connections.all(initialized_only=True))
     try:
         return answer()
     finally:
-        close_old_connections()
+        if not was_open:
+            close_old_connections()
 
 
 def _database_error(request: HttpRequest, error: Exception) -> HttpResponse:
