@@ -3,9 +3,10 @@
 from enum import Enum
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, HttpRequest
 
 from accounts.models import ApiToken, Membership, Role, Team, User
+from config.prepared import Prepared
 
 RANK = {role: rank for rank, role in enumerate(Role.values)}
 
@@ -47,6 +48,22 @@ def role_in(actor: Actor | User, team_id: int) -> str | None:
         .values_list("role", flat=True)
         .first()
     )
+
+
+_ROLES = Prepared(
+    lambda user_id: Membership.objects.filter(user_id=user_id).values_list("team_id", "role")
+)
+
+
+def roles_of(request: HttpRequest) -> dict[int, str]:
+    """The signed-in user's role in each of their teams, by team id; asked once a request."""
+    if not hasattr(request, "_roles"):
+        user = request.user
+        is_known = user.pk is not None and user.is_active
+        roles: dict[int, str] = dict(_ROLES.rows(user_id=user.pk or 0)) if is_known else {}
+        request._roles = roles  # type: ignore[attr-defined]
+    kept: dict[int, str] = request._roles  # type: ignore[attr-defined]
+    return kept
 
 
 def allows(role: str | None, right: Right) -> bool:

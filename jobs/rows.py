@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.permissions import Right, allows
 from accounts.templatetags.spindle import ago_words
 from jobs import usual
-from jobs.models import Job
+from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
@@ -63,7 +63,7 @@ def length_words(seconds: float) -> str:
     return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
 
 
-def progress_words(job: Job) -> str:
+def progress_words(job: Job | ListedJob) -> str:
     if job.kind == JobKind.SPINNER:
         return f"{job.finished_count:,} of {job.total_count:,} contacts"
     if not job.step_count:
@@ -72,7 +72,7 @@ def progress_words(job: Job) -> str:
     return f"{min(job.current_step, job.step_count)} of {job.step_count} {noun}"
 
 
-def action_for(job: Job, *, may_operate: bool, is_resent: bool) -> str:
+def action_for(job: Job | ListedJob, *, may_operate: bool, is_resent: bool) -> str:
     if not may_operate:
         return ""
     if job.status in ACTIVE_JOB_STATUSES:
@@ -82,14 +82,14 @@ def action_for(job: Job, *, may_operate: bool, is_resent: bool) -> str:
     return ""
 
 
-def status_word(job: Job) -> str:
+def status_word(job: Job | ListedJob) -> str:
     if job.is_cancelling:
         return "Stopping server…" if job.kind == JobKind.RUN else "Cancelling…"
     return STATUS_WORDS[job.status]
 
 
 def rows_of(
-    jobs: Iterable[Job], roles: dict[int, str], now: datetime | None = None
+    jobs: Iterable[ListedJob], roles: dict[int, str], now: datetime | None = None
 ) -> list[JobRow]:
     """At most four queries however many jobs: which were resent, what is usual, what is paused."""
     jobs = list(jobs)
@@ -105,7 +105,12 @@ def rows_of(
 
 
 def _row(  # type: ignore[no-untyped-def]
-    job: Job, now: datetime, zone, operable: Collection[int], resent: set[int], stalled: set[int]
+    job: ListedJob,
+    now: datetime,
+    zone,
+    operable: Collection[int],
+    resent: set[int],
+    stalled: set[int],
 ) -> JobRow:
     started = job.started_at
     shown = started or job.created_at

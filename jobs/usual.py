@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs.durations import quantile
 from jobs.events import EventKind
-from jobs.models import DurationRange, Job, JobEvent, JobType
+from jobs.models import DurationRange, Job, JobEvent, JobType, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import JobStatus
 from projects.models import Project
@@ -154,7 +154,7 @@ def usual_range(job: Job) -> Range | None:
     return usual_ranges([job]).get(job.pk)
 
 
-def usual_ranges(jobs: Iterable[Job]) -> dict[int, Range]:
+def usual_ranges(jobs: Iterable[Job | ListedJob]) -> dict[int, Range]:
     """The same for many jobs in at most two queries; jobs of which nothing is known are absent."""
     jobs = list(jobs)
     pipeline_ids = {job.pipeline_id for job in jobs if job.pipeline_id}
@@ -184,7 +184,7 @@ def usual_ranges(jobs: Iterable[Job]) -> dict[int, Range]:
     return ranges
 
 
-def _of_size(found: DurationRange, job: Job) -> Range:
+def _of_size(found: DurationRange, job: Job | ListedJob) -> Range:
     low, high = found.low_seconds, found.high_seconds
     if job.kind == JobKind.SPINNER and found.record_high_seconds is not None and job.total_count:
         low = (found.record_low_seconds or 0) * job.total_count
@@ -204,7 +204,7 @@ def is_stalled(job: Job, known: Range | None = None, *, now: datetime | None = N
 
 
 def stalled_among(
-    jobs: Iterable[Job], ranges: dict[int, Range], *, now: datetime | None = None
+    jobs: Iterable[Job | ListedJob], ranges: dict[int, Range], *, now: datetime | None = None
 ) -> set[int]:
     """The same for many jobs; one query where any is long."""
     long = [job for job in jobs if _is_long(job, ranges.get(job.pk), now)]
@@ -218,7 +218,7 @@ def stalled_among(
     }  # fmt: skip
 
 
-def _is_long(job: Job, known: Range | None, now: datetime | None) -> bool:
+def _is_long(job: Job | ListedJob, known: Range | None, now: datetime | None) -> bool:
     if job.status != JobStatus.RUNNING or job.started_at is None or known is None:
         return False
     # A wait for a person or a time, or a pause, is no work: counted from the last return.

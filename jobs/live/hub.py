@@ -256,12 +256,12 @@ def _load_stamps(team_ids: list[int]) -> dict[int, Stamp]:
 
 @database_sync_to_async
 def _load_active(team_ids: Iterable[int]) -> list[dict[str, Any]]:
-    return facts.load(Job.objects.active().filter(team_id__in=list(team_ids)))
+    return facts.load_active(list(team_ids))
 
 
 @database_sync_to_async
 def _load_ids(job_ids: Iterable[int]) -> list[dict[str, Any]]:
-    return facts.load(Job.objects.filter(pk__in=list(job_ids)))
+    return facts.load_ids(list(job_ids))
 
 
 def _snapshot(feeds: list[Feed]) -> str:

@@ -17,7 +17,6 @@ from django.conf import settings
 from django.db import connection
 
 from jobs.live import facts
-from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Pusher:
         while True:
             job_ids = self._next()
             try:
-                loop.run_until_complete(send(facts.load(Job.objects.filter(pk__in=job_ids))))
+                loop.run_until_complete(send(facts.load_ids(job_ids)))
             except Exception as error:  # noqa: BLE001 - whatever the layer or database raises
                 logger.warning("Screens were not told of %d jobs: %s", len(job_ids), error)
                 connection.close()

@@ -4,6 +4,7 @@ from jobs.models.bulk import BulkAction, BulkActionItem
 from jobs.models.catalogue import JobType
 from jobs.models.events import JobEvent, LateReport
 from jobs.models.jobs import Job
+from jobs.models.listed import ListedJob
 from jobs.models.records import Callback, Record
 from jobs.models.stats import DurationRange, RecordMinute, StepCount, StepMinute
 
@@ -19,6 +20,7 @@ __all__ = [
     "JobEvent",
     "JobType",
     "LateReport",
+    "ListedJob",
     "Record",
     "RecordMinute",
     "StepCount",

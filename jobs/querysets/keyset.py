@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-T = TypeVar("T", bound=Model)
+T = TypeVar("T")
 COUNT_CAP = 10_000
 SEPARATOR = "~"
 
@@ -35,7 +35,7 @@ class KeysetPage(Generic[T]):
 
 
 def page_of(
-    queryset: QuerySet[T],
+    queryset: QuerySet[Any, T],
     order: Sequence[str],
     params: Mapping[str, str],
     *,
@@ -44,6 +44,8 @@ def page_of(
     branches: Sequence[Q] = (),
 ) -> KeysetPage[T]:
     """The page that `<prefix>after` or `<prefix>before` in the address names. One query.
+
+    Rows need the order's fields as attributes: models, or named tuples of a `values_list`.
 
     `branches` split the rows into disjoint parts, each with an index in this order (as one
     status of several): each is read for itself and merged by the database, since `IN` alone
@@ -90,7 +92,9 @@ def capped_count(
     return int(_fetched(queryset, sql, [*params, cap + 1])[0][0])
 
 
-def _first(rows: QuerySet[T], order: Sequence[str], count: int, branches: Sequence[Q]) -> list[T]:
+def _first(
+    rows: QuerySet[Any, T], order: Sequence[str], count: int, branches: Sequence[Q]
+) -> list[T]:
     if not branches:
         return list(rows.order_by(*order)[:count])
     columns = [name.lstrip("-") for name in order]
@@ -145,7 +149,7 @@ def _beyond(order: Sequence[str], values: Sequence[Any]) -> Q:
     return condition
 
 
-def _cursor(row: Model, order: Sequence[str]) -> str:
+def _cursor(row: Any, order: Sequence[str]) -> str:
     values = (getattr(row, name.lstrip("-")) for name in order)
     return SEPARATOR.join(v.isoformat() if isinstance(v, datetime) else str(v) for v in values)
 

@@ -1,6 +1,7 @@
 """The Jobs page: all jobs of all the user's teams."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,8 @@ from django.views.generic import TemplateView
 
 from accounts.permissions import Right
 from jobs.filtersets.jobs import JobFilterSet
-from jobs.models import Job
+from jobs.live.first_paint import active_state
+from jobs.models import Job, ListedJob
 from jobs.querysets.jobs import JobQuerySet, distinct_values
 from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
 from jobs.rows import rows_of, title_case
@@ -71,24 +73,26 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             return super().get_context_data(**context)
         return super().get_context_data(**context, **self._around(params, page, exact, now))
 
-    def _exact(self, params: QueryDict) -> list[Job]:
+    def _exact(self, params: QueryDict) -> list[ListedJob]:
         """Jobs whose key or id was typed in full come first whatever the other filters (J9)."""
         text = params.get("ticket", "").strip()
         if not text or len(text) > 60:
             return []
-        found = self.jobs.exactly(text).for_list().order_by("-id")
-        return list(found[:MOST_EXACT])
+        found = self.jobs.exactly(text).order_by("-id")
+        return listed(found.values_list(*ListedJob._fields)[:MOST_EXACT])
 
-    def _page(self, params: QueryDict, exact: list[Job]) -> KeysetPage[Job]:
+    def _page(self, params: QueryDict, exact: list[ListedJob]) -> KeysetPage[ListedJob]:
         hidden = [job.pk for job in exact]
         pages = []
         for queryset in self.filtered():
             shown = queryset.exclude(pk__in=hidden) if hidden else queryset
-            pages.append(page_of(shown.for_list(), ["-id"], params, size=PAGE_SIZE))
-        return merged(pages, params)
+            columns = shown.values_list(*ListedJob._fields, named=True)
+            pages.append(page_of(columns, ["-id"], params, size=PAGE_SIZE))
+        page = merged(pages, params)
+        return KeysetPage(listed(page.rows), page.after, page.before)
 
     def _around(  # type: ignore[no-untyped-def]
-        self, params: QueryDict, page: KeysetPage[Job], exact: list[Job], now
+        self, params: QueryDict, page: KeysetPage[ListedJob], exact: list[ListedJob], now
     ) -> dict[str, Any]:
         filterset = self.filterset
         on = filterset.active()
@@ -123,7 +127,11 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         }  # fmt: skip
 
     def _running(self) -> int:
-        """Obeys the other filters (J11); the index of active jobs keeps it small."""
+        """Obeys the other filters (J11); the index of active jobs keeps it small, and without
+        other filters the indicator has counted them already.
+        """
+        if {name for name, _, _ in self.filterset.active()} <= {"status"}:
+            return int(active_state(self.request)["totals"]["running"])
         return sum(
             capped_count(
                 self.filterset.apply(Job.objects.filter(team_id=team).running(), without={"status"})
@@ -165,10 +173,10 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         params = self.request.GET
-        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", ""))).for_list()
+        jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", "")))
         newest = params.get("newest", "")
         return super().get_context_data(
-            rows=rows_of(jobs, self.roles),
+            rows=rows_of(listed(jobs.values_list(*ListedJob._fields)), self.roles),
             carry=carried(params),
             new_count=self._newer(int(newest)) if newest.isdecimal() else 0,
             new_cap=NEW_CAP,
@@ -181,11 +189,15 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         return sum(capped_count(queryset, cap=NEW_CAP) for queryset in self.filtered(pk__gt=newest))
 
 
-def merged(pages: list[KeysetPage[Job]], params: QueryDict) -> KeysetPage[Job]:
+def listed(rows: Iterable[tuple[Any, ...]]) -> list[ListedJob]:
+    return [ListedJob._make(row) for row in rows]
+
+
+def merged(pages: list[KeysetPage[Any]], params: QueryDict) -> KeysetPage[Any]:
     """One page of the newest rows of several teams' pages."""
     if len(pages) == 1:
         return pages[0]
-    rows = sorted((job for page in pages for job in page.rows), key=lambda job: -job.pk)
+    rows = sorted((job for page in pages for job in page.rows), key=lambda job: -job.id)
     backwards = "after" not in params and bool(params.get("before"))
     shown = rows[-PAGE_SIZE:] if backwards else rows[:PAGE_SIZE]
     if not shown:
@@ -195,8 +207,8 @@ def merged(pages: list[KeysetPage[Job]], params: QueryDict) -> KeysetPage[Job]:
     before = (backwards and has_more) or any(page.before for page in pages)
     return KeysetPage(
         rows=shown,
-        after=str(shown[-1].pk) if after else "",
-        before=str(shown[0].pk) if before else "",
+        after=str(shown[-1].id) if after else "",
+        before=str(shown[0].id) if before else "",
     )
 
 

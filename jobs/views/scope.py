@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import Http404, HttpRequest
 
-from accounts.models import Membership, Team
-from accounts.permissions import Actor, Right, allows
+from accounts.models import Team
+from accounts.permissions import Actor, Right, allows, roles_of
 from accounts.views.access import TeamAccessMixin
 from jobs.models import Job
 from jobs.querysets.jobs import JobQuerySet
@@ -20,11 +20,7 @@ class TeamsScopeMixin(LoginRequiredMixin):
 
     @cached_property
     def roles(self) -> dict[int, str]:
-        if not self.request.user.is_active:
-            return {}
-        return dict(
-            Membership.objects.filter(user_id=self.request.user.pk).values_list("team_id", "role")
-        )
+        return roles_of(self.request)
 
     @property
     def team_ids(self) -> list[int]:
