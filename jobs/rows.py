@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.permissions import Right, allows
 from accounts.templatetags.spindle import ago_words
+from config.prepared import Prepared
 from jobs import usual
 from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
@@ -15,6 +16,9 @@ from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
 RESENDABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+_RESENT = Prepared(
+    lambda job_ids: Job.objects.filter(resend_of_id__in=job_ids).values_list("resend_of_id")
+)
 STATUS_WORDS: dict[str, str] = dict(JobStatus.choices)
 EFFORT_WORDS: dict[str, str] = dict(Effort.choices)
 
@@ -95,7 +99,7 @@ def rows_of(
     jobs = list(jobs)
     now = now or timezone.now()
     ended = [job.pk for job in jobs if job.status in RESENDABLE]
-    resent = Job.objects.all().resent_ids(ended) if ended else set()
+    resent = {pk for (pk,) in _RESENT.rows(job_ids=ended)}
     running = [job for job in jobs if job.status == JobStatus.RUNNING]
     ranges = usual.usual_ranges(running) if running else {}
     stalled = usual.stalled_among(running, ranges, now=now)

@@ -76,14 +76,6 @@ class JobQuerySet(models.QuerySet["Job"]):
             "resend_of", "created_by",
         )  # fmt: skip
 
-    def resent_ids(self, job_ids: Iterable[int]) -> set[int]:
-        """Which of these jobs have been resent."""
-        return set(
-            self.model._default_manager.filter(resend_of_id__in=list(job_ids)).values_list(
-                "resend_of_id", flat=True
-            )
-        )
-
 
 LIST_COLUMNS = (
     "id", "team_id", "project_id", "kind", "pipeline_id", "workflow_slug", "label", "agent_name",

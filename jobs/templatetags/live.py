@@ -5,6 +5,8 @@ from typing import Any
 
 from django import template
 from django.urls import reverse
+from django.utils.html import escape
+from django.utils.safestring import SafeString
 
 from jobs.live import words
 from jobs.live.first_paint import SHOWN, active_state
@@ -12,16 +14,24 @@ from jobs.statuses import JobStatus
 
 register = template.Library()
 
+# On every page, so one format string, as the rows of the list are (job_rows.py).
+ROW = (
+    '<li><a class="active-job" href="{url}"><span class="dot {status}"></span>\n'
+    '<span class="label">{label}{short_id}{stalled}</span>\n'
+    '<span class="time">{time}</span>\n<span class="who">{who}</span></a></li>\n'
+)
+
 
 @register.inclusion_tag("components/_active_jobs_panel.html", takes_context=True)
 def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
     """The sidebar's indicator and its panel; one query."""
     state = active_state(context["request"])
+    jobs_url = reverse("jobs:list")
     groups = [
         {
             "name": name,
             "count": state["in_project"][str(project_id)],
-            "jobs": [words.row_of(job, state["now"]) for job in jobs],
+            "rows": SafeString("".join([_row(job, state["now"], jobs_url) for job in jobs])),
         }
         for (name, project_id), jobs in groupby(
             state["jobs"], key=lambda j: (j["project"], j["project_id"])
@@ -36,8 +46,21 @@ def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
         "count": sum(totals.values()),
         "queued": totals["pending"] if totals["running"] and totals["pending"] else 0,
         "more": max(0, sum(totals.values()) - SHOWN),
-        "jobs_url": reverse("jobs:list"),
+        "jobs_url": jobs_url,
     }
+
+
+def _row(job: dict[str, Any], now: int, jobs_url: str) -> str:
+    row = words.row_of(job, now)
+    return ROW.format(
+        url=f"{jobs_url}/{job['id']}",
+        status=job["status"],
+        label=escape(job["label"]),
+        short_id=f' <span class="mono muted">#{job["short_id"]}</span>' if job["short_id"] else "",
+        stalled=' <span class="pill warn">STALLED?</span>' if row["stalled"] else "",
+        time=escape(row["time"]),
+        who=escape(row["who"]),
+    )
 
 
 @register.inclusion_tag("components/_active_action_chip.html", takes_context=True)

@@ -9,9 +9,12 @@ from urllib.parse import urlencode
 from django.core.cache import cache
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
 
 from accounts.permissions import Right
+from config.prepared import Prepared
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.live.first_paint import active_state
 from jobs.models import Job, ListedJob
@@ -82,8 +85,12 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         return listed(found.values_list(*ListedJob._fields)[:MOST_EXACT])
 
     def _page(self, params: QueryDict, exact: list[ListedJob]) -> KeysetPage[ListedJob]:
+        if not self.filterset.is_asked and not params.get("before"):
+            return merged(
+                [_unfiltered(team, params.get("after", "")) for team in self.team_ids], params
+            )
         hidden = [job.pk for job in exact]
-        pages = []
+        pages: list[KeysetPage[Any]] = []
         for queryset in self.filtered():
             shown = queryset.exclude(pk__in=hidden) if hidden else queryset
             columns = shown.values_list(*ListedJob._fields, named=True)
@@ -149,8 +156,8 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             cache.set(key, count, CAPPED_FOR_SECONDS)
         return count
 
-    def _options(self, column: str, chosen: str) -> list[tuple[str, str, bool]]:
-        """(value, words, is chosen) of the values that exist; the chosen one even if none has it."""
+    def _options(self, column: str, chosen: str) -> SafeString:
+        """An <option> for each value that exists; for the chosen one even if none has it."""
         values = {chosen} if chosen else set()
         for team in self.team_ids:
             key = f"job-values:{team}:{column}"
@@ -160,7 +167,14 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
                 cache.set(key, found, OPTIONS_FOR_SECONDS if len(found) > 1 else 1)
             values.update(found)
         name = title_case if column == "workflow_slug" else str
-        return [(value, name(value), value == chosen) for value in sorted(values)]
+        return format_html_join(
+            "\n",
+            '<option value="{}"{}>{}</option>',
+            (
+                (value, SafeString(" selected" if value == chosen else ""), name(value))
+                for value in sorted(values)
+            ),
+        )
 
 
 class JobUpdatesView(JobSelectionMixin, TemplateView):
@@ -187,6 +201,36 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
 
     def _newer(self, newest: int) -> int:
         return sum(capped_count(queryset, cap=NEW_CAP) for queryset in self.filtered(pk__gt=newest))
+
+
+def _of_team(team_id: int) -> JobQuerySet:
+    return Job.objects.filter(team_id=team_id).order_by("-id")
+
+
+# What is opened most, so built once: a team's first page, and the pages behind it.
+_FIRST = Prepared(
+    lambda team_id: _of_team(team_id).values_list(*ListedJob._fields)[: PAGE_SIZE + 1]
+)
+_AFTER = Prepared(
+    lambda team_id, after: (
+        _of_team(team_id).filter(id__lt=after).values_list(*ListedJob._fields)[: PAGE_SIZE + 1]
+    )
+)
+
+
+def _unfiltered(team_id: int, after: str) -> KeysetPage[ListedJob]:
+    """As `page_of` gives it without filters."""
+    is_later = after.isascii() and after.isdigit() and len(after) < 19
+    if is_later:
+        found = listed(_AFTER.rows(team_id=team_id, after=int(after)))
+    else:
+        found = listed(_FIRST.rows(team_id=team_id))
+    rows = found[:PAGE_SIZE]
+    return KeysetPage(
+        rows=rows,
+        after=str(rows[-1].id) if len(found) > PAGE_SIZE else "",
+        before=str(rows[0].id) if rows and is_later else "",
+    )
 
 
 def listed(rows: Iterable[tuple[Any, ...]]) -> list[ListedJob]:
