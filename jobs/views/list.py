@@ -46,12 +46,10 @@ class JobSelectionMixin(TeamsScopeMixin):
     def filterset(self) -> JobFilterSet:
         return JobFilterSet(self.request.GET, queryset=Job.objects.none())
 
-    def filtered(self, **lookups: Any) -> list[JobQuerySet]:
+    @cached_property
+    def filtered(self) -> list[JobQuerySet]:
         """One queryset a team: each reads its team's index in order, whatever the others hold."""
-        return [
-            self.filterset.apply(Job.objects.filter(team_id=team, **lookups))
-            for team in self.team_ids
-        ]
+        return [self.filterset.apply(Job.objects.filter(team_id=team)) for team in self.team_ids]
 
 
 class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
@@ -60,8 +58,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         params = self.request.GET
-        exact = self._exact(params)
-        page = self._page(params, exact)
+        exact, page = self._read(params)
         now = timezone.now()
         context = {
             "rows": rows_of(page.rows, self.roles, now),
@@ -76,27 +73,36 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             return super().get_context_data(**context)
         return super().get_context_data(**context, **self._around(params, page, exact, now))
 
-    def _exact(self, params: QueryDict) -> list[ListedJob]:
+    def _read(self, params: QueryDict) -> tuple[list[ListedJob], KeysetPage[ListedJob]]:
+        """The exact matches and the page.
+
+        With filters the keys come first: they stand in the filter's index. Asked for whole rows,
+        PostgreSQL would rather walk the table from its end, 22 ms beside 2 for a ticket's prefix.
+        """
+        if not self.filterset.is_asked and not params.get("before"):
+            after = params.get("after", "")
+            return [], merged([_unfiltered(team, after) for team in self.team_ids], params)
+        exact = self._exact(params)
+        pages = []
+        for queryset in self.filtered:
+            shown = queryset.exclude(pk__in=exact) if exact else queryset
+            keys = shown.values_list("id", named=True)
+            pages.append(page_of(keys, ["-id"], params, size=PAGE_SIZE))  # type: ignore[arg-type]
+        page = merged(pages, params)
+        ids = [key.id for key in page.rows]
+        found = {job.id: job for job in listed(_BY_ID.rows(job_ids=[*exact, *ids]))}
+        rows = [found[key] for key in ids if key in found]
+        return [found[key] for key in exact if key in found], KeysetPage(
+            rows, page.after, page.before
+        )
+
+    def _exact(self, params: QueryDict) -> list[int]:
         """Jobs whose key or id was typed in full come first whatever the other filters (J9)."""
         text = params.get("ticket", "").strip()
         if not text or len(text) > 60:
             return []
         found = self.jobs.exactly(text).order_by("-id")
-        return listed(found.values_list(*ListedJob._fields)[:MOST_EXACT])
-
-    def _page(self, params: QueryDict, exact: list[ListedJob]) -> KeysetPage[ListedJob]:
-        if not self.filterset.is_asked and not params.get("before"):
-            return merged(
-                [_unfiltered(team, params.get("after", "")) for team in self.team_ids], params
-            )
-        hidden = [job.pk for job in exact]
-        pages: list[KeysetPage[Any]] = []
-        for queryset in self.filtered():
-            shown = queryset.exclude(pk__in=hidden) if hidden else queryset
-            columns = shown.values_list(*ListedJob._fields, named=True)
-            pages.append(page_of(columns, ["-id"], params, size=PAGE_SIZE))
-        page = merged(pages, params)
-        return KeysetPage(listed(page.rows), page.after, page.before)
+        return list(found.values_list("id", flat=True)[:MOST_EXACT])
 
     def _around(  # type: ignore[no-untyped-def]
         self, params: QueryDict, page: KeysetPage[ListedJob], exact: list[ListedJob], now
@@ -115,7 +121,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
                 }
                 for value, label in TABS
             ],
-            "job_count": self._count(params),
+            "job_count": self._count(params, page, exact),
             "count_cap": COUNT_CAP,
             "workflows": self._options("workflow_slug", params.get("workflow", "")),
             "agents": self._options("agent_name", params.get("agent", "")),
@@ -137,8 +143,10 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         """Obeys the other filters (J11); the index of active jobs keeps it small, and without
         other filters the indicator has counted them already.
         """
-        if {name for name, _, _ in self.filterset.active()} <= {"status"}:
+        if set(self.filterset.filters) <= {"status"}:
             return int(active_state(self.request)["totals"]["running"])
+        if "status" not in self.filterset.filters:
+            return sum(capped_count(queryset.running()) for queryset in self.filtered)
         return sum(
             capped_count(
                 self.filterset.apply(Job.objects.filter(team_id=team).running(), without={"status"})
@@ -146,12 +154,14 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             for team in self.team_ids
         )
 
-    def _count(self, params: QueryDict) -> int:
+    def _count(self, params: QueryDict, page: KeysetPage[ListedJob], exact: list[ListedJob]) -> int:
+        if not (exact or page.after or page.before):
+            return len(page.rows)
         asked = f"{self.team_ids}{kept(params, drop=CURSORS)}"
         key = f"jobs-beyond-cap:{hashlib.sha256(asked.encode()).hexdigest()}"
         if known := cache.get(key):
             return int(known)
-        count = sum(capped_count(queryset, ["-id"]) for queryset in self.filtered())
+        count = sum(capped_count(queryset, ["-id"]) for queryset in self.filtered)
         if count > COUNT_CAP:
             cache.set(key, count, CAPPED_FOR_SECONDS)
         return count
@@ -200,7 +210,8 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         )
 
     def _newer(self, newest: int) -> int:
-        return sum(capped_count(queryset, cap=NEW_CAP) for queryset in self.filtered(pk__gt=newest))
+        newer = [queryset.filter(pk__gt=newest) for queryset in self.filtered]
+        return sum(capped_count(queryset, cap=NEW_CAP) for queryset in newer)
 
 
 def _of_team(team_id: int) -> JobQuerySet:
@@ -210,6 +221,9 @@ def _of_team(team_id: int) -> JobQuerySet:
 # What is opened most, so built once: a team's first page, and the pages behind it.
 _FIRST = Prepared(
     lambda team_id: _of_team(team_id).values_list(*ListedJob._fields)[: PAGE_SIZE + 1]
+)
+_BY_ID = Prepared(
+    lambda job_ids: Job.objects.filter(pk__in=job_ids).values_list(*ListedJob._fields)
 )
 _AFTER = Prepared(
     lambda team_id, after: (
