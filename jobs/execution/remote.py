@@ -234,7 +234,7 @@ def _enter(job_id: int, agent: Agent) -> bool:
 
 
 def _answer(job_id: int, batch_id: int, fence: int) -> Held:
-    job = Job.objects.for_detail().select_related("version").get(pk=job_id)
+    job = Job.objects.for_detail().get(pk=job_id)
     step = Record.objects.filter(batch_id=batch_id).values_list("next_step", flat=True).first()
     return Held(job, fence, step or 1)
 

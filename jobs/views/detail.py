@@ -63,7 +63,6 @@ class JobDetailView(JobAccessMixin, TemplateView):
             "mismatch": self._mismatch(timeline),
             "stamp": stamp_of(job),
             "now_ms": round(timezone.now().timestamp() * 1000),
-            "resend_of": job.resend_of,
             "resent_as": Job.objects.filter(resend_of_id=job.pk).only("pk").first(),
         }
 

@@ -48,9 +48,10 @@ class JobAccessMixin(TeamAccessMixin):
 
     def find_team(self) -> Team:
         found = (
-            Job.objects.visible_to(self.request.user)  # type: ignore[attr-defined]
+            Job.objects.of_teams(roles_of(self.request))  # type: ignore[attr-defined]
             .for_detail()
             .filter(pk=self.kwargs["pk"])  # type: ignore[attr-defined]
+            .order_by()
             .first()
         )
         if found is None:
