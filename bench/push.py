@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -43,12 +44,17 @@ from jobs.models import Job  # noqa: E402
 from projects.models import Project  # noqa: E402
 from tests.processes.portal import Portal, Template, wait_until  # noqa: E402
 
-SOCKETS_A_USER = 50
+SOCKETS_A_USER = 5
 SECONDS_A_RATE = 2.0
 SECONDS_OF_LATENCIES = 20.0
 CONNECT_SECONDS = 90.0
 STORM_SECONDS = 75.0  # the page's longest pause is 30 s
 FILES_BESIDE = 500  # open files of a process beside its sockets
+PLAIN = (
+    "import sys; from config import tether; tether.die_with(int(sys.argv[1]));"
+    "from daphne.cli import CommandLineInterface; CommandLineInterface().run("
+    "['--fd', sys.argv[2], '-v', '0', 'bench.plain_consumer:application'])"
+)
 
 
 class Bench:
@@ -105,8 +111,13 @@ class Bench:
         connected = time.perf_counter() - began
         time.sleep(1)
         per_socket = (self._rss_kb() - before) / sockets
+        began, first = self._cpu_seconds(), browsers.frames
         delays = self._latencies(browsers, sockets, latencies)
-        say(sockets=sockets, **percentiles(delays), connect_all_s=round(connected, 2))
+        cpu_ms = 1000 * (self._cpu_seconds() - began)
+        say(
+            sockets=sockets, **percentiles(delays), connect_all_s=round(connected, 2),
+            web_cpu_ms_a_1000_frames=round(1000 * cpu_ms / max(1, browsers.frames - first), 1),
+        )  # fmt: skip
         rate, reached = self._rate(browsers, sockets)
         if not self.is_plain:
             self._storm(browsers, sockets)
@@ -176,6 +187,13 @@ class Bench:
             browsers.ask("times")
         return best, reached
 
+    def _cpu_seconds(self) -> float:
+        """The web process's, in its own code and in the kernel for it."""
+        fields = (
+            Path(f"/proc/{self.portal.pids['web']}/stat").read_text().rpartition(")")[2].split()
+        )
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _rss_kb(self) -> int:
         status = Path(f"/proc/{self.portal.pids['web']}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
@@ -199,10 +217,10 @@ def plain_server(portal: Portal) -> Iterator[None]:
     """The same server with the ordinary consumer, on the portal's own socket."""
     descriptor = portal.listener.fileno()
     server = subprocess.Popen(
-        [sys.executable, "-m", "daphne", "--fd", str(descriptor), "-v", "0",
-         "bench.plain_consumer:application"],
+        [sys.executable, "-c", PLAIN, str(os.getpid()), str(descriptor)],
         env={**os.environ, **portal.env, "SPINDLE_ROLE": "web", BIND: "127.0.0.1"},
         pass_fds=[descriptor],
+        process_group=0,
     )  # fmt: skip
     portal.running["web"] = server
     wait_until(portal._answers, 30)
@@ -231,6 +249,7 @@ def main() -> None:
     parser.add_argument("--latencies", type=int, default=20)
     parser.add_argument("--plain", action="store_true", help="a group member a socket, to compare")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # its children end with it
     allow_files(max(options.sockets) + FILES_BESIDE)
     template = Template()
     try:

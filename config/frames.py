@@ -8,14 +8,16 @@ An application finds `DirectWriter` in its scope's `extensions`; under another s
 where Twisted and autobahn are not what we know, it is missing and an ordinary `send` does it.
 """
 
+import gc
 import struct
 from typing import Any
 
 from daphne.cli import CommandLineInterface
 from daphne.server import Server
-from twisted.internet import tcp
+from twisted.internet import reactor, tcp
 
 EXTENSION = "spindle.frames"
+CHECK_SECONDS, CHECK_PARTS = 2.0, 20
 
 
 def text_frame(text: str) -> bytes:
@@ -73,6 +75,28 @@ class DirectWriter:
 
 
 class FrameServer(Server):  # type: ignore[misc]
+    def run(self) -> None:
+        gc.collect()
+        gc.freeze()  # what stays for good is not looked through while sockets wait
+        super().run()
+
+    def timeout_checker(self) -> None:
+        """Daphne's, a part at a time: pages that came together would be pinged together, and all
+        others would wait for a thousand pings and their answers.
+        """
+        clock: Any = reactor
+        protocols = list(self.connections)
+        size = len(protocols) // CHECK_PARTS + 1
+        for part, start in enumerate(range(0, len(protocols), size)):
+            later = part * CHECK_SECONDS / CHECK_PARTS
+            clock.callLater(later, self._check_some, protocols[start : start + size])
+        clock.callLater(CHECK_SECONDS, self.timeout_checker)
+
+    def _check_some(self, protocols: list[Any]) -> None:
+        for protocol in protocols:
+            if protocol in self.connections:
+                protocol.check_timeouts()
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket" and (writer := DirectWriter.of(protocol)):
             scope["extensions"] = {**scope.get("extensions", {}), EXTENSION: writer}

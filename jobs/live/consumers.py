@@ -12,7 +12,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from config.frames import EXTENSION, DirectWriter
+from config.frames import EXTENSION, DirectWriter, text_frame
 from jobs.live.feed import Subscriber, dumps, now_ms, together
 from jobs.live.hub import hub
 from jobs.live.rights import SIGNED_OUT
@@ -89,8 +89,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
             logger.warning("A socket was turned away: the database did not answer.")
             await self.close(TRY_AGAIN)
             return
-        await self.send(text_data=hub().snapshot(self.subscriber))
         self._direct = (self.scope.get("extensions") or {}).get(EXTENSION)  # type: ignore[assignment]
+        await self._say(hub().snapshot(self.subscriber))
         if self._direct is not None:
             self.subscriber.write = self._write_directly
         self._writer = asyncio.create_task(self._write())
@@ -132,9 +132,13 @@ class JobsConsumer(AsyncWebsocketConsumer):
         self._unanswered = 0
         self._answered.set()
         if kind == "ping":
-            await self.send(text_data=dumps({"type": "pong", "now": now_ms()}))
+            await self._say(dumps({"type": "pong", "now": now_ms()}))
         else:
-            await self.send(text_data=hub().snapshot(self.subscriber))
+            await self._say(hub().snapshot(self.subscriber))
+
+    async def _say(self, text: str) -> None:
+        if self._direct is None or not self._direct.write(text_frame(text)):
+            await self.send(text_data=text)
 
     def _write_directly(self, frame: bytes) -> bool:
         assert self._direct is not None
@@ -157,7 +161,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             else:
                 text = self._with_what_waits(text)
             self._unanswered += 1
-            await self.send(text_data=text)
+            await self._say(text)
             self._is_writing = False
 
     async def _wait_for_room(self) -> None:

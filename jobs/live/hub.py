@@ -33,6 +33,8 @@ RIGHTS_AGAIN_SECONDS = 1.0  # after a message, rights are looked at this soon
 POLL_SECONDS = 6.0  # lost pushes
 REJOIN_SECONDS = 1_800.0  # layers forget members of a group after a day
 JOIN_SECONDS = 3.0  # a layer that does not answer keeps nobody waiting longer than this
+CHECKED_TOGETHER = 200
+QUIET_SECONDS = 0.05  # so long such a visit waits for sockets to be told; a busy hub is never quiet
 SNAPSHOTS_KEPT = 100  # of as many sets of teams: pages that come back together share one
 SOCKETS_AT_ONCE = 100  # told without a pause; then others have their turn
 
@@ -46,6 +48,7 @@ class Hub:
         self.door = rights.Door()
         self._untold: dict[int, Feed] = {}
         self._is_telling_due = asyncio.Event()
+        self._is_quiet = asyncio.Event()
         self._snapshots: dict[frozenset[int], tuple[list[tuple[Feed, int]], str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -154,8 +157,10 @@ class Hub:
     async def _tell(self) -> None:
         """Tell what was taken, for ever."""
         while True:
+            self._is_quiet.set()
             await self._is_telling_due.wait()
             self._is_telling_due.clear()
+            self._is_quiet.clear()
             while self._untold:
                 _, feed = self._untold.popitem()
                 while batch := feed.batch():
@@ -225,11 +230,18 @@ class Hub:
 
     async def check_rights(self) -> None:
         """Close every socket whose session, account or membership no longer holds."""
-        subscribers = {s for feed in self.feeds.values() for s in feed.subscribers}
-        if not subscribers:
-            return
-        for subscriber, code in await rights.lost(subscribers):
-            subscriber.close(code)
+        subscribers = list({s for feed in self.feeds.values() for s in feed.subscribers})
+        for start in range(0, len(subscribers), CHECKED_TOGETHER):
+            await self._wait_for_quiet()
+            for subscriber, code in await rights.lost(
+                subscribers[start : start + CHECKED_TOGETHER]
+            ):
+                subscriber.close(code)
+
+    async def _wait_for_quiet(self) -> None:
+        """A thread at work takes the interpreter from those who write to sockets, at every write."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_quiet.wait(), QUIET_SECONDS)
 
 
 @database_sync_to_async

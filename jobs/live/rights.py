@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts.models import ApiToken, Membership, User
+from accounts.models import ApiToken, User
 
 if TYPE_CHECKING:
     from jobs.live.hub import Subscriber
@@ -71,13 +71,7 @@ def holders_of(session_keys: list[str]) -> dict[str, Holder]:
             kept[session.pk] = (int(user_id), values.get(HASH_SESSION_KEY, ""))
     if not kept:
         return {}
-    passwords: dict[int, str] = {}
-    teams: dict[int, set[int]] = {}
-    for user_id, password, team_id in User.objects.filter(
-        pk__in={user_id for user_id, _ in kept.values()}, is_active=True
-    ).values_list("pk", "password", "memberships__team_id"):
-        passwords[user_id] = password
-        teams.setdefault(user_id, set()).update([team_id] if team_id is not None else [])
+    passwords, teams = _passwords_and_teams({user_id for user_id, _ in kept.values()})
     hashes = {
         pk: User(password=password).get_session_auth_hash() for pk, password in passwords.items()
     }
@@ -99,7 +93,7 @@ TEAMS_CHANGED = 4403  # still somebody's, with other teams: the page connects ag
 
 @database_sync_to_async
 def lost(subscribers: "Iterable[Subscriber]") -> "list[tuple[Subscriber, int]]":
-    """Those whose rights changed, each with the code to end it with. Three queries for all, and
+    """Those whose rights changed, each with the code to end it with. Two queries for all, and
     one for programs."""
     programs = {s for s in subscribers if s.token_id is not None}
     people = [s for s in subscribers if s not in programs]
@@ -117,15 +111,7 @@ def _lost_programs(subscribers: "set[Subscriber]") -> "list[tuple[Subscriber, in
 
 
 def _lost_people(subscribers: "list[Subscriber]") -> "list[tuple[Subscriber, int]]":
-    user_ids = {s.user_id for s in subscribers}
-    passwords = dict(
-        User.objects.filter(pk__in=user_ids, is_active=True).values_list("pk", "password")
-    )
-    teams: dict[int, set[int]] = {}
-    for user_id, team_id in Membership.objects.filter(user_id__in=user_ids).values_list(
-        "user_id", "team_id"
-    ):
-        teams.setdefault(user_id, set()).add(team_id)
+    passwords, teams = _passwords_and_teams({s.user_id for s in subscribers})
     sessions = set(
         Session.objects.filter(
             pk__in={s.session_key for s in subscribers}, expire_date__gt=timezone.now()
@@ -138,3 +124,16 @@ def _lost_people(subscribers: "list[Subscriber]") -> "list[tuple[Subscriber, int
         elif teams.get(s.user_id, set()) != s.team_ids:
             found.append((s, TEAMS_CHANGED))
     return found
+
+
+def _passwords_and_teams(user_ids: set[int]) -> tuple[dict[int, str], dict[int, set[int]]]:
+    """Of those who are active."""
+    passwords: dict[int, str] = {}
+    teams: dict[int, set[int]] = {}
+    rows = User.objects.filter(pk__in=user_ids, is_active=True).values_list(
+        "pk", "password", "memberships__team_id"
+    )
+    for user_id, password, team_id in rows:
+        passwords[user_id] = password
+        teams.setdefault(user_id, set()).update([team_id] if team_id is not None else [])
+    return passwords, teams

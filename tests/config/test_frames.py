@@ -10,12 +10,14 @@ import struct
 import subprocess
 import sys
 import termios
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
-from config import processes
+from config import frames, processes
 from config.frames import DirectWriter
 from tests.config.frame_application import FLOOD, FLOOD_SIZE, SIZES
 from tests.processes.portal import wait_until
@@ -98,3 +100,25 @@ def test_frames_are_whole_and_in_order_and_a_full_socket_refuses_them(address):
 @pytest.mark.parametrize("protocol", [None, object()])
 def test_where_it_is_not_the_known_server_there_is_no_writer(protocol):
     assert DirectWriter.of(protocol) is None
+
+
+def test_timeouts_are_looked_at_a_part_at_a_time(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(frames, "reactor", clock)
+    checked: list[float] = []
+
+    class Protocol:
+        def check_timeouts(self) -> None:
+            checked.append(clock.seconds())
+
+    server = frames.FrameServer(application=None, endpoints=["tcp:0"])
+    server.connections = {Protocol(): {} for _ in range(1_000)}
+    server.timeout_checker()
+    gone = list(server.connections)[-1]
+    clock.advance(0)
+    del server.connections[gone]
+    clock.pump([0.05] * 39)
+    assert len(checked) == 999
+    assert max(Counter(checked).values()) <= 51
+    clock.advance(0.1)
+    assert len(checked) > 999, "and again"

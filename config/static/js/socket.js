@@ -25,7 +25,8 @@ export class LiveSocket {
     this.last = null;
     this.isOver = false;
     this.totals = {}; // team → totals
-    this.taken = 0;
+    // Pages that came back together must not answer together.
+    this.taken = Math.floor(Math.random() * ANSWER_EVERY);
     document.addEventListener("visibilitychange", () => !document.hidden && this.wake());
     window.addEventListener("online", () => this.wake());
     window.addEventListener("offline", () => this.ping());
