@@ -155,6 +155,8 @@ def seed(count: int) -> None:
         extra_values="".join(f", {value}" for value in extra.values()),
     )
     with connection.cursor() as cursor:
+        cursor.execute("SET maintenance_work_mem = '512MB'")
+        cursor.execute("SET synchronous_commit = off")
         indexes = _drop_indexes(cursor)
         cursor.execute(
             sql,

@@ -293,6 +293,7 @@ LOGGING = {
         for name in (
             "celery.app.trace",
             "celery.worker.strategy",
+            "celery.worker.request",  # an expired poke is no news
             "celery.beat",
             "daphne",
             "celery.worker.consumer.connection",

@@ -143,8 +143,9 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         """Obeys the other filters (J11); the index of active jobs keeps it small, and without
         other filters the indicator has counted them already.
         """
-        if set(self.filterset.filters) <= {"status"}:
-            return int(active_state(self.request)["totals"]["running"])
+        in_all = int(active_state(self.request)["totals"]["running"])
+        if not in_all or set(self.filterset.filters) <= {"status"}:
+            return in_all
         if "status" not in self.filterset.filters:
             return sum(capped_count(queryset.running()) for queryset in self.filtered)
         return sum(
