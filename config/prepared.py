@@ -11,9 +11,14 @@ from typing import Any
 from django.db import connections
 from django.db.models import QuerySet
 
-# Stands for a value while the statement is built; fits any integer column, and is no one's id.
+# Stand for values while the statement is built. The number fits any integer column, and is no
+# one's id.
 MARK = 2_040_109_000
 MOST = 10_000
+TEXT_MARK = "value of a prepared statement "
+
+TEXT = -1
+Value = int | str | Sequence[int]
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,8 +30,9 @@ class _Statement:
 
 
 class Prepared:
-    """`build` makes a `values_list` of integers and sequences of integers, given by name.
+    """`build` makes a `values_list` of integers, texts and sequences of integers, given by name.
 
+    A text reaches the statement as it is: by equality, not as a part of a pattern.
     A sequence is what a column must be `__in`: with an empty one there are no rows, and it is
     filled up to a power of two by repeating its last value, so that `build` is called for few
     lengths.
@@ -36,24 +42,22 @@ class Prepared:
         self.build = build
         self._statements: dict[tuple[object, ...], _Statement] = {}
 
-    def rows(self, **values: int | Sequence[int]) -> list[tuple[Any, ...]]:
+    def rows(self, **values: Value) -> list[tuple[Any, ...]]:
         """The rows, each a tuple in the order of the `values_list`."""
         return self._run(values)[1]
 
-    def dicts(self, **values: int | Sequence[int]) -> list[dict[str, Any]]:
+    def dicts(self, **values: Value) -> list[dict[str, Any]]:
         """The rows, each by the names of the `values_list`."""
         names, rows = self._run(values)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def _run(
-        self, values: dict[str, int | Sequence[int]]
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        flat: list[int] = []
+    def _run(self, values: dict[str, Value]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        flat: list[int | str] = []
         shape: list[tuple[str, int]] = []
         for name, value in values.items():
-            if isinstance(value, int):
+            if isinstance(value, int | str):
                 flat.append(value)
-                shape.append((name, 0))
+                shape.append((name, 0 if isinstance(value, int) else TEXT))
                 continue
             if not value:
                 return (), []
@@ -65,7 +69,7 @@ class Prepared:
         statement = self._statements.get(key)
         if statement is None:
             statement = self._statements[key] = self._build(shape)
-        params = [flat[p - MARK] if _is_mark(p) else p for p in statement.params]
+        params = [p if (at := _place_of(p)) is None else flat[at] for p in statement.params]
         with connection.cursor() as cursor:
             cursor.execute(statement.sql, params)
             rows = cursor.fetchall()
@@ -74,18 +78,21 @@ class Prepared:
         return statement.names, rows
 
     def _build(self, shape: Sequence[tuple[str, int]]) -> _Statement:
-        """`shape` is the length of each sequence by name, 0 for a single value."""
-        marks = iter(range(MARK, MARK + MOST))
-        marked: dict[str, Any] = {
-            name: [next(marks) for _ in range(length)] if length else next(marks)
-            for name, length in shape
-        }
+        """`shape` is the length of each sequence by name, 0 for one number and TEXT for a text."""
+        places = iter(range(MOST))
+        marked: dict[str, Any] = {}
+        for name, length in shape:
+            if length == TEXT:
+                marked[name] = f"{TEXT_MARK}{next(places)}"
+            elif length:
+                marked[name] = [MARK + next(places) for _ in range(length)]
+            else:
+                marked[name] = MARK + next(places)
         queryset = self.build(**marked)
         compiler = queryset.query.get_compiler(using=queryset.db)
         sql, params = compiler.as_sql()
-        used = {p for p in params if _is_mark(p)}
-        expected = set(range(MARK, next(marks)))
-        if used != expected:
+        used = {place for p in params if (place := _place_of(p)) is not None}
+        if used != set(range(next(places))):
             raise TypeError(f"{self.build}: a value does not reach the statement as it is.")
         connection = connections[queryset.db]
         converters = []
@@ -102,8 +109,13 @@ class Prepared:
         )
 
 
-def _is_mark(value: object) -> bool:
-    return type(value) is int and MARK <= value < MARK + MOST
+def _place_of(param: object) -> int | None:
+    """Which of the given values a parameter stands for; None for one of the statement's own."""
+    if type(param) is int and MARK <= param < MARK + MOST:
+        return param - MARK
+    if type(param) is str and param.startswith(TEXT_MARK):
+        return int(param.removeprefix(TEXT_MARK))
+    return None
 
 
 def _converted(row: Sequence[Any], converters: Any, connection: Any) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from jobs.live.first_paint import active_state
 from jobs.models import Job, ListedJob
 from jobs.querysets.jobs import JobQuerySet, distinct_values
 from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
+from jobs.querysets.plain import page_of_team, running_of_team
 from jobs.rows import rows_of, title_case
 from jobs.statuses import JobStatus
 from jobs.views.fragments import FragmentMixin
@@ -34,8 +35,11 @@ TABS = [
     ("", "All"),
     *((status, label) for status, label in JobStatus.choices if status != "pending"),
 ]
-# A count beyond the cap stays beyond it; how often it is counted again.
+# A count beyond the cap stays beyond it, and one of some thousands changes little; how often
+# they are counted again.
 CAPPED_FOR_SECONDS = 60
+LARGE = 1_000
+LARGE_FOR_SECONDS = 5
 OPTIONS_FOR_SECONDS = 15
 
 
@@ -45,6 +49,10 @@ class JobSelectionMixin(TeamsScopeMixin):
     @cached_property
     def filterset(self) -> JobFilterSet:
         return JobFilterSet(self.request.GET, queryset=Job.objects.none())
+
+    @cached_property
+    def plain(self) -> dict[str, str] | None:
+        return self.filterset.plain()
 
     @cached_property
     def filtered(self) -> list[JobQuerySet]:
@@ -79,16 +87,17 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         With filters the keys come first: they stand in the filter's index. Asked for whole rows,
         PostgreSQL would rather walk the table from its end, 22 ms beside 2 for a ticket's prefix.
         """
-        if not self.filterset.is_asked and not params.get("before"):
+        if self.plain is not None and not params.get("before"):
             after = params.get("after", "")
-            return [], merged([_unfiltered(team, after) for team in self.team_ids], params)
+            pages = [page_of_team(team, self.plain, after, PAGE_SIZE) for team in self.team_ids]
+            return [], merged(pages, params)
         exact = self._exact(params)
-        pages = []
+        keyed = []
         for queryset in self.filtered:
             shown = queryset.exclude(pk__in=exact) if exact else queryset
             keys = shown.values_list("id", named=True)
-            pages.append(page_of(keys, ["-id"], params, size=PAGE_SIZE))  # type: ignore[arg-type]
-        page = merged(pages, params)
+            keyed.append(page_of(keys, ["-id"], params, size=PAGE_SIZE))  # type: ignore[arg-type]
+        page = merged(keyed, params)
         ids = [key.id for key in page.rows]
         found = {job.id: job for job in listed(_BY_ID.rows(job_ids=[*exact, *ids]))}
         rows = [found[key] for key in ids if key in found]
@@ -146,6 +155,8 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         in_all = int(active_state(self.request)["totals"]["running"])
         if not in_all or set(self.filterset.filters) <= {"status"}:
             return in_all
+        if self.plain is not None:
+            return sum(running_of_team(team, self.plain) for team in self.team_ids)
         if "status" not in self.filterset.filters:
             return sum(capped_count(queryset.running()) for queryset in self.filtered)
         return sum(
@@ -159,12 +170,12 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         if not (exact or page.after or page.before):
             return len(page.rows)
         asked = f"{self.team_ids}{kept(params, drop=CURSORS)}"
-        key = f"jobs-beyond-cap:{hashlib.sha256(asked.encode()).hexdigest()}"
+        key = f"job-count:{hashlib.sha256(asked.encode()).hexdigest()}"
         if known := cache.get(key):
             return int(known)
         count = sum(capped_count(queryset, ["-id"]) for queryset in self.filtered)
-        if count > COUNT_CAP:
-            cache.set(key, count, CAPPED_FOR_SECONDS)
+        if count > LARGE:
+            cache.set(key, count, CAPPED_FOR_SECONDS if count > COUNT_CAP else LARGE_FOR_SECONDS)
         return count
 
     def _options(self, column: str, chosen: str) -> SafeString:
@@ -215,37 +226,9 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         return sum(capped_count(queryset, cap=NEW_CAP) for queryset in newer)
 
 
-def _of_team(team_id: int) -> JobQuerySet:
-    return Job.objects.filter(team_id=team_id).order_by("-id")
-
-
-# What is opened most, so built once: a team's first page, and the pages behind it.
-_FIRST = Prepared(
-    lambda team_id: _of_team(team_id).values_list(*ListedJob._fields)[: PAGE_SIZE + 1]
-)
 _BY_ID = Prepared(
     lambda job_ids: Job.objects.filter(pk__in=job_ids).values_list(*ListedJob._fields)
 )
-_AFTER = Prepared(
-    lambda team_id, after: (
-        _of_team(team_id).filter(id__lt=after).values_list(*ListedJob._fields)[: PAGE_SIZE + 1]
-    )
-)
-
-
-def _unfiltered(team_id: int, after: str) -> KeysetPage[ListedJob]:
-    """As `page_of` gives it without filters."""
-    is_later = after.isascii() and after.isdigit() and len(after) < 19
-    if is_later:
-        found = listed(_AFTER.rows(team_id=team_id, after=int(after)))
-    else:
-        found = listed(_FIRST.rows(team_id=team_id))
-    rows = found[:PAGE_SIZE]
-    return KeysetPage(
-        rows=rows,
-        after=str(rows[-1].id) if len(found) > PAGE_SIZE else "",
-        before=str(rows[0].id) if rows and is_later else "",
-    )
 
 
 def listed(rows: Iterable[tuple[Any, ...]]) -> list[ListedJob]:

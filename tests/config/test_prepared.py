@@ -40,6 +40,15 @@ def test_rows_and_names_are_the_orms(jobs: list[Job], team: Team, other_team: Te
     assert prepared.rows(team_ids=[], project_id=1) == []
 
 
+def test_texts_are_values_not_marks(jobs: list[Job]) -> None:
+    prepared = Prepared(
+        lambda name, status: Job.objects.filter(name=name, status=status).values_list("name")
+    )
+    for name in ("job 0", "value of a prepared statement 1", "job 0"):
+        expected = [("job 0",)] if name == "job 0" else []
+        assert prepared.rows(name=name, status="pending") == expected
+
+
 def test_a_statement_is_built_once_for_each_power_of_two(jobs: list[Job], team: Team) -> None:
     built: list[int] = []
 
