@@ -201,12 +201,13 @@ def work_slice(action: BulkAction) -> bool:
         held.update(status=BulkStatus.DONE, finished_at=timezone.now(), lease_owner="")
         return False
     operable = _operable_teams(action)
-    for job in jobs:
-        if not held.update(lease_expires_at=timezone.now() + LEASE):
-            return False
-        if BulkAction.objects.filter(pk=action.pk).exclude(abort_requested_at=None).exists():
-            return True  # ended at the next call
-        _act_once(action, job, held, may_operate=job.team_id in operable)
+    with dispatch.one_hint():
+        for job in jobs:
+            if not held.update(lease_expires_at=timezone.now() + LEASE):
+                return False
+            if BulkAction.objects.filter(pk=action.pk).exclude(abort_requested_at=None).exists():
+                return True  # ended at the next call
+            _act_once(action, job, held, may_operate=job.team_id in operable)
     return True
 
 

@@ -7,6 +7,7 @@ All raise `Refused` where they will not act. This page names them; each noun has
 from jobs.execution.cancellation import cancel, force_stop, force_stop_offered_at
 from jobs.execution.corrections import correct_job, correct_record, undo_correction
 from jobs.execution.errors import Refused
+from jobs.execution.hints import one_hint
 from jobs.execution.launching import dispatch_spinner, dispatch_workflow
 from jobs.execution.pausing import pause_project, resume_project
 from jobs.execution.resolution import (
@@ -30,6 +31,7 @@ __all__ = [
     "force_stop_offered_at",
     "give_up",
     "mark_done",
+    "one_hint",
     "pause_project",
     "reject",
     "resend",

@@ -78,6 +78,10 @@ class BulkAction(models.Model):
     def handled_count(self) -> int:
         return self.acted_count + self.skipped_count
 
+    @property
+    def untouched_count(self) -> int:
+        return max(self.total_count - self.handled_count, 0)
+
     def describe(self) -> dict[str, Any]:
         return {"id": self.pk, "kind": self.kind, "acted": self.acted_count}
 

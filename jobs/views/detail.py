@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
+from zlib import crc32
 
 from django.db.models import Count, Min
 from django.http import Http404, HttpRequest, HttpResponse
@@ -45,7 +46,9 @@ class JobDetailView(JobAccessMixin, TemplateView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.GET.get("stamp") is None:
             return super().get(request, *args, **kwargs)
-        if request.GET["stamp"] == stamp_of(self.job) and not self.job.is_cancelling:
+        reason, is_stalled = pending_reason(self.job), usual.is_stalled(self.job)
+        stamp = stamp_of(self.job, reason, is_stalled=is_stalled)
+        if request.GET["stamp"] == stamp and not self.job.is_cancelling:
             return HttpResponse(status=204)
         return render(request, "jobs/_job_live.html", self.get_context_data(is_swap=True))
 
@@ -53,17 +56,18 @@ class JobDetailView(JobAccessMixin, TemplateView):
         job = self.job
         context = super().get_context_data(**kwargs)
         timeline = timeline_of(job)
+        live = live_context(job, may_operate=context["can_operate"])
         return {
             **context,
-            **live_context(job, may_operate=context["can_operate"]),
+            **live,
             **back_link(self.request, job),
             "pairs": input_pairs(job),
             "timeline": timeline,
             "events_pruning": pruning_of(job, "events"),
             "mismatch": self._mismatch(timeline),
-            "stamp": stamp_of(job),
+            "stamp": stamp_of(job, live["pending_reason"], is_stalled=live["is_stalled"]),
             "now_ms": round(timezone.now().timestamp() * 1000),
-            "resent_as": Job.objects.filter(resend_of_id=job.pk).only("pk").first(),
+            "resent_as": Job.objects.filter(resend_of_id=job.pk).only("created_by_name").first(),
         }
 
     def _mismatch(self, timeline: Timeline | None) -> str:
@@ -110,12 +114,15 @@ class JobRevealView(JobAccessMixin, View):
         return response
 
 
-def stamp_of(job: Job) -> str:
-    """Changes whenever the living parts of the page do."""
+def stamp_of(job: Job, reason: str, *, is_stalled: bool) -> str:
+    """Changes whenever the living parts of the page do: also by what happens to others (the
+    place in the queue, in `reason`) or by time alone.
+    """
     return "-".join(
         str(part) for part in (
             job.event_count, job.status[:3], job.current_step, job.finished_count,
             job.waiting_count, int(job.cancel_requested_at is not None),
+            crc32(reason.encode()), int(is_stalled),
         )
     )  # fmt: skip
 

@@ -8,9 +8,10 @@ from playwright.sync_api import Page, WebSocket, expect
 
 from jobs import events
 from jobs.models import Job
-from projects.models import Project
+from projects.models import Pipeline, PipelineVersion, Project
 
 PAGE = "/portal/agents"
+GATE = [{"name": "gate", "kind": "wait", "config": {"for": "approval", "prompt": "Ship it?"}}]
 # A finished job leaves after five seconds; a busy machine may need longer to look at two tabs.
 LINGER_LONGER = """
 const later = window.setTimeout.bind(window);
@@ -23,9 +24,23 @@ def make_job(project: Project, **fields: Any) -> Job:
         **{
             "team": project.team, "project": project, "kind": "workflow", "label": "SE Work",
             "workflow_slug": "se-work", "name": "se-work — queued", "status": "running",
-            "started_at": timezone.now(), "total_count": 1, **fields,
+            "started_at": timezone.now(), "total_count": 1,
+            "planned_count": fields.get("total_count", 1), **fields,
         }
     )  # fmt: skip
+
+
+def make_workflow(project: Project, steps: list[dict[str, Any]] = GATE) -> Pipeline:
+    """Published; as it is, it waits at a gate, so that a job stays where a test can look at it."""
+    pipeline = Pipeline.objects.create(
+        team=project.team, kind="workflow", name="QA validate", slug="qa-validate",
+        job_type_slug="validating-gate", draft={"steps": steps},
+    )  # fmt: skip
+    pipeline.current_version = PipelineVersion.objects.create(
+        pipeline=pipeline, number=1, definition={"steps": steps}
+    )
+    pipeline.save(update_fields=["current_version"])
+    return pipeline
 
 
 def change(job: Job, **fields: Any) -> None:

@@ -11,26 +11,17 @@ from accounts.models import User
 from accounts.permissions import Actor
 from jobs.execution.dispatch import cancel, dispatch_workflow
 from jobs.models import BulkAction, Job
-from projects.models import Pipeline, PipelineVersion, Project
+from projects.models import Pipeline, Project
+from tests.browser.tabs import make_workflow
 
 pytestmark = pytest.mark.browser
 
-GATE = [{"name": "gate", "kind": "wait", "config": {"for": "approval", "prompt": "Ship it?"}}]
 TICKET = "https://tracker.example.com/browse/"
 
 
 @pytest.fixture
 def workflow(project: Project) -> Pipeline:
-    """Waits at a gate, so that a job stays where a test can look at it."""
-    pipeline = Pipeline.objects.create(
-        team=project.team, kind="workflow", name="QA validate", slug="qa-validate",
-        job_type_slug="validating-gate", draft={"steps": GATE},
-    )  # fmt: skip
-    pipeline.current_version = PipelineVersion.objects.create(
-        pipeline=pipeline, number=1, definition={"steps": GATE}
-    )
-    pipeline.save(update_fields=["current_version"])
-    return pipeline
+    return make_workflow(project)
 
 
 @pytest.fixture

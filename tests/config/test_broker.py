@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from queue import Empty
 
@@ -84,3 +85,19 @@ def test_a_message_nobody_acknowledged_goes_back(tmp_path: Path) -> None:
         queue.get(block=False)
     with connect(tmp_path) as connection:
         assert connection.SimpleQueue("work").get(block=False).payload == "held"
+
+
+def test_a_worker_that_may_take_no_more_is_not_kept_waiting(tmp_path: Path) -> None:
+    """Celery acknowledges between two calls of drain_events, which it allows two seconds each."""
+    with connect(tmp_path) as connection:
+        queue = connection.SimpleQueue("work")
+        queue.put("first")
+        queue.put("second")
+        queue.consumer.qos(prefetch_count=1)
+        first = queue.get(timeout=2)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=2)
+        assert time.monotonic() - began < 1
+        first.ack()
+        assert queue.get(timeout=2).payload == "second"

@@ -7,6 +7,7 @@ from django.utils import timezone
 from accounts.models import Membership
 from accounts.permissions import Actor
 from jobs import bulk_actions
+from jobs.execution import hints
 from jobs.models import BulkAction, BulkActionItem, Job
 from projects.models import Pipeline, PipelineVersion
 
@@ -135,6 +136,23 @@ def test_a_worker_that_takes_over_does_nothing_twice(operator, make_jobs, monkey
     assert (action.acted_count, action.skipped_count, action.status) == (5, 0, "done")
     assert Job.objects.filter(resend_of__in=jobs).count() == 5
     assert BulkActionItem.objects.count() == 5
+
+
+def test_many_cancels_send_one_hint(operator, make_jobs, monkeypatch):
+    """A message each would keep every other task waiting behind them."""
+    jobs = make_jobs(*["running"] * 5)
+    bulk_actions.start(
+        "cancel", Actor(user=operator), team_ids=[jobs[0].team_id],
+        selection={"ids": [job.pk for job in jobs]}, launch_key="x",
+    )  # fmt: skip
+    sent = []
+    monkeypatch.setattr("jobs.tasks.run_batches.apply_async", lambda **_: sent.append(1))
+    monkeypatch.setattr("jobs.execution.hints.transaction.on_commit", lambda act: act())
+    bulk_actions.work()
+    assert BulkAction.objects.get().acted_count == 5
+    assert sent == [1]
+    hints.hint()
+    assert sent == [1, 1]
 
 
 def test_rights_are_asked_again_while_it_runs(operator, make_jobs, other_project):

@@ -217,6 +217,28 @@ def test_only_the_living_parts_come_with_a_poll_and_polling_ends(as_user, viewer
     assert "hx-get" not in swap.split('id="job-poll"')[1].split(">")[0]
 
 
+def test_a_place_and_a_stall_move_the_page_without_an_event(as_user, viewer, operator, dispatch):
+    """D4, S10: nothing happens to the job itself."""
+    client = as_user(viewer)
+    first, job = dispatch(), dispatch()
+
+    def poll(html):
+        return client.get(html.split('id="job-poll" hx-get="')[1].split('"')[0])
+
+    html = page(client, job)
+    assert "place 2 in the queue" in html
+    cancel(first, Actor(user=operator))
+    html = poll(html).content.decode()
+    assert "place 1 in the queue" in html
+    assert poll(html).status_code == 204
+    began = timezone.now() - timedelta(minutes=7)  # "Validating Gate": 30 s to 5 min
+    Job.objects.filter(pk=job.pk).update(status="running", started_at=began)
+    html = poll(html).content.decode()
+    assert "may be stalled" not in html
+    Job.objects.filter(pk=job.pk).update(started_at=began - timedelta(minutes=4))
+    assert "may be stalled" in poll(html).content.decode()
+
+
 def test_usual_range_and_stall_are_said(as_user, viewer, dispatch, workflow):
     job = dispatch()
     Job.objects.filter(pk=job.pk).update(

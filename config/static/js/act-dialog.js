@@ -1,7 +1,10 @@
 // Links marked data-act (Cancel, Resend, Force stop) open their confirmation page in a dialog;
 // without JavaScript they lead to that page. The answer is told in #messages and, as the event
 // jobs:acted, to whatever shows the job.
+import { focusIn } from "./focus.js";
+
 const HEADERS = { "X-Dialog": "1" };
+const PREFERRED = "a[data-act]";
 
 async function open(link) {
   const dialog = document.getElementById("act-dialog");
@@ -11,6 +14,9 @@ async function open(link) {
     return;
   }
   dialog.innerHTML = await response.text();
+  const holder = link.closest("[id]")?.id;
+  // News may have replaced the button behind the dialog's back.
+  dialog.onclose = () => link.isConnected || focusIn(document.getElementById(holder), PREFERRED);
   dialog.showModal();
 }
 

@@ -1,6 +1,9 @@
 // A job's page while it runs: htmx swaps the living parts; what is open stays open, and a part in
 // which text is selected waits for the next time.
+import { focusIn } from "./focus.js";
+
 const opened = new Set();
+let focused = "";
 
 function poll() {
   return document.querySelector("[data-job-poll]");
@@ -19,8 +22,15 @@ document.addEventListener("spindle:snapshot", () => {
 document.addEventListener("jobs:acted", () => {
   const element = poll();
   if (element) window.htmx?.trigger(element, "job-changed");
-  else location.reload();
+  else readAgain();
 });
+
+/** A job that has ended is not polled; what was said of the act stays on the page. */
+function readAgain() {
+  const url = new URL(location.href);
+  url.searchParams.set("stamp", "");
+  window.htmx?.ajax("GET", `${url.pathname}${url.search}`, { target: "#job-poll", swap: "outerHTML" });
+}
 
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target } = event.detail;
@@ -29,10 +39,13 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
     event.detail.shouldSwap = false;
     return;
   }
+  if (target.contains(document.activeElement)) focused = target.id;
   target.querySelectorAll("details[open][id]").forEach((details) => opened.add(details.id));
 });
 
 document.addEventListener("htmx:oobAfterSwap", () => {
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   opened.clear();
+  if (focused) focusIn(document.getElementById(focused));
+  focused = "";
 });

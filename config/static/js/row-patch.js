@@ -1,6 +1,7 @@
 // The Jobs list keeps still: rows that can be seen and are not finished are patched in place when
 // the socket says that they changed; new jobs only raise the "N new" control. Nothing is polled.
 import { openDialog } from "./act-dialog.js";
+import { focusIn } from "./focus.js";
 
 const list = document.querySelector("[data-job-list]");
 const news = document.getElementById("new-jobs");
@@ -45,7 +46,7 @@ function swap(fresh) {
   watcher.observe(fresh);
   const box = fresh.querySelector(".tick");
   if (ticked && box) box.checked = true;
-  if (hadFocus) fresh.querySelector(`.${hadFocus.split(" ").join(".")}`)?.focus();
+  if (hadFocus) focusIn(fresh, `.${hadFocus.split(" ").join(".")}:not(:disabled)`);
   const after = fresh.querySelector(".status")?.textContent.trim();
   if (before !== after) say(`Job ${fresh.dataset.job}: ${after}`);
   fresh.dispatchEvent(new CustomEvent("jobs:row", { bubbles: true }));

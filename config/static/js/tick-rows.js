@@ -26,18 +26,19 @@ if (bar) {
     document.querySelectorAll(".tick:checked, .tick-all:checked").forEach((box) => { box.checked = false; });
     show();
   });
-  let last = null;
-  // Shift ticks everything in between.
+  let last = "";
+  // Shift ticks everything in between; by job, since a row may have been replaced meanwhile.
   document.addEventListener("click", (event) => {
     const box = event.target.closest?.(".tick");
     if (!box) return;
     const boxes = [...document.querySelectorAll(".tick")];
-    if (event.shiftKey && last) {
-      const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
+    const ends = [boxes.findIndex((one) => one.value === last), boxes.indexOf(box)];
+    if (event.shiftKey && ends[0] >= 0) {
+      const [from, to] = ends.sort((a, b) => a - b);
       boxes.slice(from, to + 1).forEach((between) => { between.checked = box.checked; });
       show();
     }
-    last = box;
+    last = box.value;
   });
   show();
 }
