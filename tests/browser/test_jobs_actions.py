@@ -11,7 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
 from accounts.models import User
-from accounts.permissions import Actor
+from accounts.permissions import SYSTEM, Actor
 from jobs import usual
 from jobs.execution import dispatch, remote
 from jobs.models import Agent, Job
@@ -69,6 +69,54 @@ def test_two_people_resend_one_job_at_the_same_moment(
     ]
     page.get_by_role("link", name=f"#{new.pk}").click()
     expect(page.get_by_text(f"Resend of #{job.pk}")).to_be_visible()
+
+
+def test_a_failed_job_tells_what_to_do_and_what_its_history_says(
+    page_as: PageAs, viewer: User, project: Project
+) -> None:
+    """SPEC 7, 10; D2, D3, D6: a real failure, then a row that disagrees, then no history."""
+    steps = [
+        {"name": "text", "kind": "template", "config": {"field": "a", "template": "x"}},
+        {"name": "call", "kind": "http", "config": {"method": "GET", "url": "http://10.0.0.1/"}},
+        {"name": "end", "kind": "outcome", "config": {"outcome": "done"}},
+    ]
+    job = dispatch.dispatch_workflow(
+        make_workflow(project, steps), SYSTEM, project=project, effort="high",
+        input={"trigger_issue_key": "MVP-9", "docs": "https://docs.example.com/a"},
+    )  # fmt: skip
+    wait_until(lambda: Job.objects.get(pk=job.pk).status == "failed")
+    page = page_as(viewer)
+    page.goto(f"/portal/jobs/{job.pk}?from_status=failed")
+    expect(page).to_have_title(f"Job #{job.pk} - Spindle")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("qa-validate — queued")
+    card = page.get_by_role("region", name="Input")
+    expect(card.locator("dt", has_text="trigger_issue_key")).to_be_visible()
+    expect(card.get_by_role("link", name="https://docs.example.com/a")).to_be_visible()
+    error = page.get_by_role("region", name="Error")
+    expect(error).to_contain_text(re.compile(r"Step 2 \(call\) failed.*What to do: ", re.S))
+    expect(error.locator("pre")).to_be_hidden()
+    error.get_by_text("Raw error").click()
+    expect(error.get_by_role("button", name="Copy")).to_be_visible()
+    timeline = page.get_by_role("region", name="Timeline")
+    summary = rf"Job: FAILED \| \d+ events \| [\d.]+ KB \| {job.short_id}"
+    expect(timeline.locator(".summary")).to_have_text(re.compile(summary))
+    phases = timeline.locator("[data-phase]").evaluate_all("all => all.map(p => p.dataset.phase)")
+    assert phases == ["Init", "Agent Setup", "Execution", "Teardown"]
+    expect(timeline.locator('[data-step="2"]')).to_contain_text("failed")
+    expect(timeline.locator('[data-step="3"]')).to_contain_text("not reached")
+    expect(page.get_by_role("button", name="Resend")).to_have_count(0)  # a viewer reads
+    page.get_by_role("link", name=str(job.workflow_execution_id)).click()
+    expect(page.get_by_text("step.failed")).to_be_visible()
+    job.events.filter(kind="job.failed").update(kind="job.completed")
+    page.goto(f"/portal/jobs/{job.pk}?from_status=failed")
+    says = "Status mismatch: portal says 'failed' but orchestrator says 'COMPLETED'"
+    expect(error).to_contain_text(says)
+    job.events.all().delete()
+    page.reload()
+    expect(timeline).to_contain_text("Execution history unreachable")
+    expect(error).to_contain_text("Step 2 (call) failed")
+    page.get_by_role("link", name="Back to failed jobs").click()
+    expect(page).to_have_url(re.compile(rf"/portal/jobs\?status=failed#job-{job.pk}$"))
 
 
 def test_a_job_moves_up_when_the_first_in_line_leaves(
