@@ -111,12 +111,13 @@ class Bench:
         connected = time.perf_counter() - began
         time.sleep(1)
         per_socket = (self._rss_kb() - before) / sockets
-        began, first = self._cpu_seconds(), browsers.frames
+        began, first, ticks = self._cpu_seconds(), browsers.frames, _machine_ticks()
         delays = self._latencies(browsers, sockets, latencies)
         cpu_ms = 1000 * (self._cpu_seconds() - began)
         say(
             sockets=sockets, **percentiles(delays), connect_all_s=round(connected, 2),
             web_cpu_ms_a_1000_frames=round(1000 * cpu_ms / max(1, browsers.frames - first), 1),
+            machine_idle_percent=_idle_percent(ticks, _machine_ticks()),
         )  # fmt: skip
         rate, reached = self._rate(browsers, sockets)
         if not self.is_plain:
@@ -197,6 +198,16 @@ class Bench:
     def _rss_kb(self) -> int:
         status = Path(f"/proc/{self.portal.pids['web']}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
+
+
+def _machine_ticks() -> list[int]:
+    return [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+
+
+def _idle_percent(before: list[int], after: list[int]) -> int:
+    """Below a third, others were at work on this machine, and the delays are theirs too."""
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    return round(100 * spent[3] / max(1, sum(spent)))
 
 
 def say(**facts: Any) -> None:
