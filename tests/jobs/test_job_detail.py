@@ -262,7 +262,7 @@ def test_query_count_of_the_page_is_bounded(
         JobEvent.objects.create(
             job=failed_job, number=100 + _, kind=EventKind.PROGRESSED, at=timezone.now()
         )
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(11):
         page(client, failed_job)
 
 

@@ -187,9 +187,9 @@ def test_query_count_does_not_depend_on_rows(
             agent_name=f"host-{n}", ticket_key=f"T-{n}",
         )  # fmt: skip
     page(client)
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(9):
         page(client)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(5):
         client.get(f"{URL}?after=40", headers={"HX-Request": "true", "HX-Target": "older-jobs"})
 
 
