@@ -112,13 +112,12 @@ class Transport(filesystem.Transport):
     driver_name = SCHEME
     polling_interval = 0.1
 
-    def drain_events(self, connection: Any, **kwargs: Any) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Briefly where no more may be taken: Celery acknowledges between two calls only, and
         would sit here for two seconds after every message.
         """
-        if any(not channel.qos.can_consume() for channel in self.channels or ()):
-            kwargs["timeout"] = FULL_SECONDS
-        super().drain_events(connection, **kwargs)
+        is_full = any(not channel.qos.can_consume() for channel in self.channels or ())
+        super().drain_events(connection, timeout=FULL_SECONDS if is_full else timeout, **kwargs)
 
 
 def register() -> None:
