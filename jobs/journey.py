@@ -48,7 +48,9 @@ class JourneyStep:
             if len(ended) >= max(1, self.attempts):  # the last try is in the log already
                 last["at"] = ended.pop().get("at")
             ended.append(last)
-        first = max(1, self.attempts - len(ended) + 1)
+        # The last attempt stands in no log while it is on its way, nor when it went well.
+        is_last_told = bool(error) or len(ended) >= self.attempts
+        first = max(1, self.attempts - len(ended) + is_last_told)
         return [
             {"number": number, "error": attempt["error"], "at": _moment(attempt.get("at"))}
             for number, attempt in enumerate(ended, start=first)

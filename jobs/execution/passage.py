@@ -6,7 +6,7 @@ Nothing here touches the database or the network.
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.durations import bucket
@@ -235,8 +235,10 @@ class Passage:
         else:
             self.fail(state, step, entry, result, ms)
 
-    def log(self, entry: dict[str, Any], error: str) -> None:
-        entry["log"].append({"at": datetime.now(UTC).isoformat(), "error": error[:500]})
+    def log(self, entry: dict[str, Any], error: str, *, at: datetime | None = None) -> None:
+        """Note how an attempt ended, and when: now, where nothing else is said."""
+        ended_at = at or datetime.now(UTC)
+        entry["log"].append({"at": ended_at.isoformat(), "error": error[:500]})
 
     # --- Entries ------------------------------------------------------------------------------
 
@@ -268,7 +270,10 @@ class Passage:
             entry["status"] = "running"
             return entry
         if entry["error"]:
-            self.log(entry, entry["error"])
+            ended = datetime.fromisoformat(entry["started_at"]) + timedelta(
+                milliseconds=entry["ms"]
+            )
+            self.log(entry, entry["error"], at=ended)
         entry |= {"status": "running", "error": "", "started_at": now.isoformat()}
         if not step.is_effect:
             entry["attempts"] += 1

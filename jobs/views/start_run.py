@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.dateparse import parse_date
 from django.utils.http import urlencode
 from django.views.generic import FormView, TemplateView
 
@@ -137,6 +138,7 @@ class ForecastView(ProjectAccessMixin, TemplateView):
             **super().get_context_data(),
             "refusal": refusal,
             "facts": refusal.facts,
+            "resets_on": parse_date(refusal.facts.get("resets_on", "")),
             "spinner": form.cleaned_data["spinner"],
             "change_query": urlencode(form.as_params()),
         }

@@ -12,6 +12,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts.models import User
+from tests.browser.receiver import Receiver
 from tests.browser.tabs import Tab
 from tests.processes.crew import Broker
 from tests.processes.portal import Portal, Template
@@ -35,7 +36,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def shared_portal(portal_template: Template, broker: Broker) -> Iterator[Portal]:
-    env = {"SPINDLE_APPS": "tests.tracked_app", **broker.env}
+    env = {
+        "SPINDLE_APPS": "tests.tracked_app",
+        "SPINDLE_INTERNAL_HOSTS": "127.0.0.1",  # steps may call the test's receiver
+        **broker.env,
+    }
     with Portal(portal_template, workers=1, env=env) as portal:
         yield portal
 
@@ -50,6 +55,13 @@ def portal(shared_portal: Portal, django_db_blocker: Any) -> Iterator[Portal]:
 @pytest.fixture
 def db(portal: Portal) -> None:
     """The cast's fixtures ask for a database: here it is the portal's."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.end()
 
 
 @pytest.fixture

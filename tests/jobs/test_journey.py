@@ -102,6 +102,12 @@ def test_two_tries_that_failed_alike_are_two_attempts(as_user, viewer, make_reco
     response, _ = page_of(as_user(viewer), make_record(position=3, journey=[*JOURNEY[:2], spent]))
     attempts = [(a["number"], a["error"]) for a in response.context["steps"][2].log]
     assert attempts == [(1, "HTTP 503"), (2, "HTTP 503 (after 2 attempts)")]
+    # The third went well: the two before it keep their numbers.
+    well = {**again, "status": "completed", "attempts": 3, "error": "",
+            "log": [{"error": "HTTP 503"}, {"error": "HTTP 429"}]}  # fmt: skip
+    response, _ = page_of(as_user(viewer), make_record(position=4, journey=[*JOURNEY[:2], well]))
+    attempts = [(a["number"], a["error"]) for a in response.context["steps"][2].log]
+    assert attempts == [(1, "HTTP 503"), (2, "HTTP 429")]
 
 
 def test_says_which_condition_skipped_a_step(as_user, viewer, make_record):

@@ -146,9 +146,9 @@ def test_speed_says_when_there_is_not_enough(as_user, viewer, project, make_run)
 def test_no_worker_is_said_and_how_to_start_one(as_user, viewer, project, make_run):
     run = make_run()
     client = as_user(viewer)
-    assert "no worker is up" in client.get(url(project, run)).content.decode()
+    assert "No worker is up" in client.get(url(project, run)).content.decode()
     Worker.objects.create(name="w1", host="h", pid=1)
-    assert "no worker is up" not in client.get(url(project, run)).content.decode()
+    assert "No worker is up" not in client.get(url(project, run)).content.decode()
 
 
 @pytest.mark.parametrize(
