@@ -1,12 +1,13 @@
 """Starting a run: what it will take, what the plan leaves, and for whom."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from accounts.models import Team, Usage, User
 from accounts.usage import this_month
@@ -104,6 +105,48 @@ def test_only_those_that_failed_run_again(
     second = settled(Job.objects.exclude(pk=first.pk).get(project=project))
     found = second.records.order_by("position").values_list("contact_name", "status")
     assert list(found) == [("Contact 4", "completed"), ("Contact 5", "failed")]
+
+
+def test_a_saved_filter_leads_to_a_run_over_its_contacts(
+    page_as: Callable[..., Page],
+    operator: User,
+    project: Project,
+    make_spinner: Callable[..., Pipeline],
+    make_contacts: Callable[..., list[Contact]],
+) -> None:
+    """Saved under a name on the Contacts page, found there again, and started from there; the
+    run is over those that match when it starts, not when the filter was saved.
+    """
+    make_contacts(4, attributes={"city": "Malmö"})
+    make_contacts(3, attributes={"city": "Lund"})
+    Project.objects.filter(pk=project.pk).update(contact_count=7)
+    make_spinner()
+    page = page_as(operator)
+    page.goto(reverse("projects:contacts", args=[project.slug]))
+    page.get_by_label("Attribute", exact=True).fill("city")
+    page.get_by_label("Value of the attribute").fill("Malmö")
+    # Leaving the field asks as well as the button does; the slower answer must not undo the next step.
+    slow: list[Route] = []
+    page.route("**/contacts?*", lambda route: route.continue_() if slow else slow.append(route))
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.locator(".contacts .row")).to_have_count(4)
+    page.get_by_text("Save this filter").click()
+    with contextlib.suppress(Error):  # given up by the page, as it should be
+        slow[0].continue_()
+    page.unroute("**/contacts?*")
+    page.get_by_label("Name of the filter").fill("Customers in Malmö")
+    page.get_by_role("button", name="Save", exact=True).click()
+    saved = page.get_by_role("navigation", name="Saved filters").get_by_role("link")
+    expect(saved).to_have_text(["Customers in Malmö"])
+    make_contacts(1, attributes={"city": "Malmö"})
+
+    page.goto(reverse("projects:contacts", args=[project.slug]))
+    saved.click()
+    expect(page.locator(".contacts .row")).to_have_count(5)
+    page.get_by_role("link", name="Start a run with them").click()
+    expect(page.get_by_label("A saved filter")).to_be_checked()
+    page.get_by_role("button", name="See the forecast").click()
+    expect(page.get_by_text("5 · one for each contact")).to_be_visible()
 
 
 def test_without_a_worker_every_page_says_how_to_start_one(
