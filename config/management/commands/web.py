@@ -10,8 +10,8 @@ from django.core.management.base import CommandParser
 from django.urls import get_resolver
 
 from config import boot
-from config.frames import FrameInterface
 from config.management.child import ChildCommand
+from config.serving import Serving
 
 # What a page waits for its socket (config/static/js/socket.js): to give up earlier, when a thousand
 # pages come back at once, only makes the queue longer.
@@ -40,7 +40,7 @@ class Command(ChildCommand):
             where = ["--bind", options["host"], "--port", str(options["port"])]
         if settings.ALLAUTH_TRUSTED_PROXY_COUNT:
             where.append("--proxy-headers")
-        FrameInterface().run(
+        Serving().run(
             [
                 *where,
                 "--verbosity", "0",
