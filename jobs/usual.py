@@ -1,9 +1,9 @@
 """How long a pipeline's jobs usually take, learned from the last completed ones (SPEC section 9).
 
-A workflow's range is p10 to p90 of whole lengths, without the time it waited or was paused. A spinner's runs
-differ in size, so theirs is p10 to p90 of seconds a record, times the run's records. Corrected
-jobs are left out; their number is kept beside the range. Until there are enough, the catalogue's
-range of the job type holds.
+A workflow's range is p10 to p90 of whole lengths, without the time it waited or was paused. A
+spinner's runs differ in size, so theirs is p10 to p90 of seconds a record, times the run's records.
+Corrected jobs are left out; their number is kept beside the range. Until there are enough, the
+catalogue's range of the job type holds.
 """
 
 from collections import defaultdict
