@@ -1,6 +1,7 @@
 """What a person or token may do: the only place where roles are compared (SPEC section 13)."""
 
 from enum import Enum
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
@@ -55,15 +56,19 @@ _ROLES = Prepared(
 )
 
 
+def roles_of_user(user: Any) -> dict[int, str]:
+    """The role in each of the user's teams, by team id; none for who may not sign in."""
+    if user.pk is None or not user.is_active:
+        return {}
+    return dict(_ROLES.rows(user_id=user.pk))
+
+
 def roles_of(request: HttpRequest) -> dict[int, str]:
-    """The signed-in user's role in each of their teams, by team id; asked once a request."""
+    """The signed-in user's; asked once a request."""
     if not hasattr(request, "_roles"):
-        user = request.user
-        is_known = user.pk is not None and user.is_active
-        roles: dict[int, str] = dict(_ROLES.rows(user_id=user.pk or 0)) if is_known else {}
-        request._roles = roles  # type: ignore[attr-defined]
-    kept: dict[int, str] = request._roles  # type: ignore[attr-defined]
-    return kept
+        request._roles = roles_of_user(request.user)  # type: ignore[attr-defined]
+    roles: dict[int, str] = request._roles  # type: ignore[attr-defined]
+    return roles
 
 
 def allows(role: str | None, right: Right) -> bool:
@@ -77,7 +82,11 @@ def rights_of(role: str | None) -> dict[str, bool]:
 
 def require(actor: Actor | User, team: Team | int, right: Right) -> str:
     """The actor's role; Http404 for an outsider, PermissionDenied for a member without the right."""
-    role = role_in(actor, team if isinstance(team, int) else team.pk)
+    return require_role(role_in(actor, team if isinstance(team, int) else team.pk), right)
+
+
+def require_role(role: str | None, right: Right) -> str:
+    """The same of a role that is known already; None is an outsider's."""
     if role is None:
         raise Http404("Not found.")
     if not allows(role, right):

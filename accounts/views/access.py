@@ -6,7 +6,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import Team
-from accounts.permissions import Actor, Right, require, rights_of
+from accounts.permissions import Actor, Right, require_role, rights_of, roles_of
 
 
 class TeamAccessMixin(LoginRequiredMixin):
@@ -35,7 +35,7 @@ class TeamAccessMixin(LoginRequiredMixin):
         self.team = self.find_team()
         writes = request.method not in {"GET", "HEAD", "OPTIONS"}
         right = self.write_right if writes and self.write_right else self.required_right
-        self.role = require(self.actor, self.team, right)
+        self.role = require_role(roles_of(request).get(self.team.pk), right)
         return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
 
     @property

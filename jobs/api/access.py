@@ -19,8 +19,8 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 from rest_framework.views import exception_handler as rest_exception_handler
 
-from accounts.models import ApiToken, Membership
-from accounts.permissions import Actor, Right, allows, require
+from accounts.models import ApiToken
+from accounts.permissions import Actor, Right, require, roles_of_user
 from jobs.execution.dispatch import Refused
 from jobs.models import Job
 from jobs.querysets.jobs import JobQuerySet
@@ -169,7 +169,4 @@ def actor_of(request: Request | HttpRequest) -> Actor:
 def roles_of(actor: Actor) -> dict[int, str]:
     if actor.token:
         return {actor.token.team_id: actor.token.role}
-    if actor.user is None or not actor.user.is_active:
-        return {}
-    rows = Membership.objects.filter(user_id=actor.user.pk).values_list("team_id", "role")
-    return {team_id: role for team_id, role in rows if allows(role, Right.READ)}
+    return roles_of_user(actor.user) if actor.user else {}
