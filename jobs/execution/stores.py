@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
+import psycopg
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from jobs.execution import parting
@@ -53,11 +54,20 @@ _away = {"at": -CALM_SECONDS, "told_at": -CALM_SECONDS}  # by the monotonic cloc
 def was_away(error: Exception) -> None:
     """The database failed this thread: begin anew on a fresh connection."""
     now = time.monotonic()
-    _away["at"] = now
+    if is_outage(error):
+        _away["at"] = now
     if now - _away["told_at"] >= CALM_SECONDS:
         _away["told_at"] = now
         log.warning("The database does not answer (%s); trying on.", str(error).strip())
     connection.close()
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the server itself was gone: a deadlock, a lock or a slow statement is none."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.Error):
+        return False  # SQLite's file does not go away
+    return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P"))
 
 
 def is_calm() -> bool:
