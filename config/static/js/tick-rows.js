@@ -9,8 +9,10 @@ function show() {
   const wanted = all.checked ? document.querySelectorAll(".tick") : ticked;
   count.textContent = all.checked ? "All matching" : `${ticked.length} ticked`;
   const boxes = document.querySelectorAll(".tick");
-  // "All matching" is offered once the page's rows are ticked.
-  all.closest("label").hidden = !all.checked && ticked.length < boxes.length;
+  // "All matching" is offered once the page's rows are ticked; until then, to tick them.
+  const isEveryRow = ticked.length === boxes.length;
+  all.closest("label").hidden = !all.checked && !isEveryRow;
+  bar.querySelector("[data-bulk-page]").hidden = all.checked || isEveryRow;
   const kinds = new Set([...wanted].map((box) => box.dataset.action));
   for (const button of bar.querySelectorAll("[data-bulk-action]")) {
     button.hidden = !all.checked && !kinds.has(button.dataset.bulkAction);
@@ -22,6 +24,11 @@ if (bar) {
     if (event.target.matches(".tick, .tick-all")) show();
   });
   document.addEventListener("jobs:row", show);
+  bar.querySelector("[data-bulk-page]").addEventListener("click", () => {
+    document.querySelectorAll(".tick").forEach((box) => { box.checked = true; });
+    show();
+    bar.querySelector(".tick-all").focus(); // the button is gone now
+  });
   bar.querySelector("[data-bulk-clear]").addEventListener("click", () => {
     document.querySelectorAll(".tick:checked, .tick-all:checked").forEach((box) => { box.checked = false; });
     show();
