@@ -149,12 +149,12 @@ def clock(at: datetime | None, form: str = "") -> SafeString:
     local = timezone.localtime(at)
     time = f"{local:%H:%M:%S}" if form else f"{local:%H:%M}"
     if form == "full":
-        text = f"{local:%b} {local.day}, {local:%Y} {time}"
+        text = f"{local.day} {local:%b %Y}, {time}"
     elif local.date() == timezone.localdate():
         text = time
     else:
         year = "" if local.year == timezone.localdate().year else f" {local.year}"
-        text = f"{local:%b} {local.day}{year}" + (f" {time}" if form else "")
+        text = f"{local.day} {local:%b}{year}" + (f", {time}" if form else "")
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         at.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M:%S %Z}", text,
