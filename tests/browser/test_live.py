@@ -100,6 +100,18 @@ def test_a_lost_web_process_is_said_and_made_good(
     expect(mine.page.locator("[data-not-live]")).to_be_hidden()
 
 
+def test_a_watched_web_process_ends_soon_after_it_is_told(
+    tab: Callable[[User], Tab], viewer: User, portal: Portal
+) -> None:
+    """With sockets open, and without the launcher having to kill it (after 8 seconds)."""
+    mine = tab(viewer)
+    web = portal.running.pop("web")
+    web.terminate()
+    assert web.wait(7) == 0
+    portal.start()
+    mine.is_live()
+
+
 def test_thirty_percent_of_the_pushes_are_lost(
     tab: Callable[[User], Tab], viewer: User, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

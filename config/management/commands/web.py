@@ -1,7 +1,9 @@
 """`manage.py web`: the web process alone."""
 
+import logging
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,11 @@ class Command(ChildCommand):
                 "config.asgi:application",
             ]
         )  # fmt: skip
+        # The embedded layer's connections have threads that wait for ever, and Python for them:
+        # once a page had been watched, the process had to be killed.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _address_of(descriptor: int) -> str:
