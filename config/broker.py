@@ -20,6 +20,7 @@ from kombu.utils.json import dumps, loads
 
 SCHEME = "spool"
 FULL_SECONDS = 0.05
+LONGEST_SECONDS = 0.5
 _counter = itertools.count()
 
 
@@ -113,11 +114,14 @@ class Transport(filesystem.Transport):
     polling_interval = 0.1
 
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
-        """Briefly where no more may be taken: Celery acknowledges between two calls only, and
-        would sit here for two seconds after every message.
+        """For half a second, where Celery says two: between two calls only it acknowledges and
+        hears that it should end. Briefly where no more may be taken.
         """
         is_full = any(not channel.qos.can_consume() for channel in self.channels or ())
-        super().drain_events(connection, timeout=FULL_SECONDS if is_full else timeout, **kwargs)
+        if is_full or timeout:
+            longest = FULL_SECONDS if is_full else LONGEST_SECONDS
+            timeout = min(timeout or longest, longest)
+        super().drain_events(connection, timeout=timeout, **kwargs)
 
 
 def register() -> None:
