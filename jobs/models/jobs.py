@@ -12,8 +12,9 @@ from django.utils import timezone
 from accounts.models import Team
 from jobs.models.agents import Agent
 from jobs.models.catalogue import JobType
+from jobs.models.state import JobState
 from jobs.querysets.jobs import TICKET_NUMBER, JobQuerySet
-from jobs.statuses import ACTIVE_JOB_STATUSES, FINAL_JOB_STATUSES, Effort, JobStatus
+from jobs.statuses import FINAL_JOB_STATUSES, Effort, JobStatus
 from projects.models import Pipeline, PipelineVersion, Project
 
 
@@ -29,7 +30,7 @@ class JobKind(models.TextChoices):
 REPORTED_KINDS = (JobKind.BUILD, JobKind.RUN, JobKind.TASK)
 
 
-class Job(models.Model):
+class Job(JobState, models.Model):
     """Totals close at every moment:
 
     done + failed + skipped + cancelled + uncertain + remaining = total; `waiting_count` of the
@@ -219,30 +220,12 @@ class Job(models.Model):
         return self.workflow_execution_id.hex[:8]
 
     @property
-    def finished_count(self) -> int:
-        return (
-            self.done_count
-            + self.failed_count
-            + self.skipped_count
-            + self.cancelled_count
-            + self.uncertain_count
-        )
-
-    @property
     def remaining_count(self) -> int:
         return self.total_count - self.finished_count
 
     @property
-    def is_active(self) -> bool:
-        return self.status in ACTIVE_JOB_STATUSES
-
-    @property
     def is_final(self) -> bool:
         return self.status in FINAL_JOB_STATUSES
-
-    @property
-    def is_cancelling(self) -> bool:
-        return self.is_active and self.cancel_requested_at is not None
 
     @property
     def duration_seconds(self) -> float | None:

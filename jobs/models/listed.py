@@ -3,12 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from jobs.statuses import ACTIVE_JOB_STATUSES
+from jobs.models.state import JobState
 
 
-class ListedJob(NamedTuple):
-    """Made of the columns named by its fields; fifty models cost 3 ms, fifty of these 0.1."""
-
+class _Columns(NamedTuple):
     id: int
     team_id: int
     project_id: int
@@ -36,20 +34,12 @@ class ListedJob(NamedTuple):
     job_type_id: int | None
     event_count: int
 
+
+class ListedJob(_Columns, JobState):
+    """Made of the columns named by its fields; fifty models cost 3 ms, fifty of these 0.1."""
+
+    __slots__ = ()
+
     @property
     def pk(self) -> int:
         return self.id
-
-    @property
-    def is_cancelling(self) -> bool:
-        return self.cancel_requested_at is not None and self.status in ACTIVE_JOB_STATUSES
-
-    @property
-    def finished_count(self) -> int:
-        return (
-            self.done_count
-            + self.failed_count
-            + self.skipped_count
-            + self.cancelled_count
-            + self.uncertain_count
-        )
