@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 # one's id.
 MARK = 2_040_109_000
 MOST = 10_000
+LONGEST = 4_096
 TEXT_MARK = "value of a prepared statement "
 
 TEXT = -1
@@ -35,7 +36,7 @@ class Prepared:
     A text reaches the statement as it is: by equality, not as a part of a pattern.
     A sequence is what a column must be `__in`: with an empty one there are no rows, and it is
     filled up to a power of two by repeating its last value, so that `build` is called for few
-    lengths.
+    lengths. One of more than LONGEST values is a ValueError.
     """
 
     def __init__(self, build: Callable[..., QuerySet[Any, Any]]):
@@ -61,6 +62,8 @@ class Prepared:
                 continue
             if not value:
                 return (), []
+            if len(value) > LONGEST:
+                raise ValueError(f"{name}: at most {LONGEST:,} values at a time.")
             length = 1 << (len(value) - 1).bit_length()
             flat += [*value, *[value[-1]] * (length - len(value))]
             shape.append((name, length))

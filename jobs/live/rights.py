@@ -15,7 +15,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.models import ApiToken, User
 
 if TYPE_CHECKING:
-    from jobs.live.hub import Subscriber
+    from jobs.live.feed import Subscriber
 
 LOOKED_UP_TOGETHER = 200
 

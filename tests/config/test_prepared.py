@@ -65,6 +65,12 @@ def test_a_statement_is_built_once_for_each_power_of_two(jobs: list[Job], team: 
     assert len(queries) == 6
 
 
+def test_too_long_a_sequence_is_refused(db: None) -> None:
+    prepared = Prepared(lambda ids: Job.objects.filter(pk__in=ids).values_list("pk"))
+    with pytest.raises(ValueError, match="at most 4,096 values"):
+        prepared.rows(ids=list(range(4_097)))
+
+
 def test_a_value_that_does_not_reach_the_statement_is_refused(db: None) -> None:
     for build in (
         lambda job_id: Job.objects.filter(pk=job_id + 1).values_list("pk"),
