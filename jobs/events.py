@@ -1,16 +1,19 @@
 """Events: the numbered, append-only history of a job, and what makes screens move."""
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.permissions import SYSTEM, Actor
 from jobs.models import Job, JobEvent
 
-__all__ = ["EventKind", "announce", "announce_soon", "emit"]
+__all__ = ["EventKind", "announce", "announce_soon", "announce_team", "emit", "emit_for_all"]
+
+SLICE = 500
 
 
 class EventKind(models.TextChoices):
@@ -65,10 +68,7 @@ def emit(
     """
     payload = payload or {}
     with transaction.atomic():
-        Job.objects.filter(pk=job_id).update(
-            event_count=F("event_count") + 1,
-            event_bytes=F("event_bytes") + len(message) + len(str(payload)) + len(kind) + 40,
-        )
+        _count_one_more(Job.objects.filter(pk=job_id), kind, message, payload)
         number = Job.objects.values_list("event_count", flat=True).get(pk=job_id)
         event = JobEvent.objects.create(
             job_id=job_id, number=number, kind=kind, message=message[:500], payload=payload,
@@ -76,6 +76,39 @@ def emit(
         )  # fmt: skip
         announce(job_id)
     return event
+
+
+def emit_for_all(
+    job_ids: Collection[int],
+    kind: str,
+    message: str,
+    *,
+    actor: Actor = SYSTEM,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    """The same event for each of these jobs, in the caller's transaction and a few statements a
+    slice. Tells no screen: that is `announce_team`.
+    """
+    ids, payload, now = sorted(job_ids), payload or {}, timezone.now()
+    with transaction.atomic():
+        for start in range(0, len(ids), SLICE):
+            jobs = Job.objects.filter(pk__in=ids[start : start + SLICE])
+            # Also locks the rows, so that the numbers read next are these events' own.
+            _count_one_more(jobs, kind, message, payload)
+            JobEvent.objects.bulk_create(
+                JobEvent(
+                    job_id=job_id, number=number, kind=kind, message=message[:500],
+                    payload=payload, actor=actor.user, actor_name=actor.name, at=now,
+                )
+                for job_id, number in jobs.values_list("pk", "event_count")
+            )  # fmt: skip
+
+
+def _count_one_more(jobs: QuerySet[Job], kind: str, message: str, payload: dict[str, Any]) -> None:
+    jobs.update(
+        event_count=F("event_count") + 1,
+        event_bytes=F("event_bytes") + len(message) + len(str(payload)) + len(kind) + 40,
+    )
 
 
 _announced: dict[int, float] = {}
@@ -103,3 +136,10 @@ def announce(job_id: int) -> None:
     from jobs.live.push import push_job  # the screen path hangs below; see docs/architecture.md
 
     transaction.on_commit(lambda: push_job(job_id))
+
+
+def announce_team(team_id: int) -> None:
+    """The same for a change of many of a team's jobs together: one message, one fresh snapshot."""
+    from jobs.live.push import push_team  # the screen path hangs below; see docs/architecture.md
+
+    transaction.on_commit(lambda: push_team(team_id))

@@ -116,12 +116,13 @@ class JobAdmin(CorrectionAdmin):
             return TemplateResponse(request, "admin/jobs/bulk_confirm.html", context)
         skipped: dict[str, list[int]] = {}
         acted = 0
-        for job in queryset:
-            try:
-                act(job, Actor(user=request.user), reason)  # type: ignore[arg-type]
-                acted += 1
-            except dispatch.Refused as refusal:
-                skipped.setdefault(str(refusal), []).append(job.pk)
+        with dispatch.one_hint():
+            for job in queryset:
+                try:
+                    act(job, Actor(user=request.user), reason)  # type: ignore[arg-type]
+                    acted += 1
+                except dispatch.Refused as refusal:
+                    skipped.setdefault(str(refusal), []).append(job.pk)
         self.message_user(request, f"{acted} acted on, {sum(map(len, skipped.values()))} skipped.")
         for why, ids in skipped.items():
             numbers = ", ".join(f"#{pk}" for pk in ids)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from django.db import transaction
-from django.db.models import Case, F, When
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -13,10 +13,7 @@ from jobs.events import EventKind
 from jobs.execution import hints, stalls
 from jobs.execution.errors import Refused
 from jobs.models import Job
-from jobs.statuses import JobStatus
 from projects.models import Project
-
-TOLD = 200  # so many active jobs get the sentence in their history
 
 
 def pause_project(project: Project, actor: Actor, *, reason: str) -> Project:
@@ -57,9 +54,11 @@ def resume_project(project: Project, actor: Actor) -> Project:
 def _tell(
     project: Project, kind: str, message: str, actor: Actor, *, rested: Collection[int] = ()
 ) -> None:
-    """Running jobs first: their lengths are counted by what is told here (jobs/usual.py)."""
+    """A sentence in the history of every active job, by which their lengths are counted too
+    (jobs/usual.py); screens are told once, however many jobs there are.
+    """
     active = Job.objects.active().filter(project=project, done_count__lt=F("total_count"))
-    rank = Case(When(status=JobStatus.RUNNING, then=0), default=1)
-    for job_id in active.order_by(rank, "pk").values_list("pk", flat=True)[:TOLD]:
-        payload = {"rested": True} if job_id in rested else None
-        events.emit(job_id, kind, message, actor=actor, payload=payload)
+    job_ids = set(active.values_list("pk", flat=True))
+    events.emit_for_all(job_ids & set(rested), kind, message, actor=actor, payload={"rested": True})
+    events.emit_for_all(job_ids - set(rested), kind, message, actor=actor)
+    events.announce_team(project.team_id)

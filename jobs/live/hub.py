@@ -36,6 +36,7 @@ JOIN_SECONDS = 3.0  # a layer that does not answer keeps nobody waiting longer t
 CHECKED_TOGETHER = 200
 QUIET_SECONDS = 0.05  # so long such a visit waits for sockets to be told; a busy hub is never quiet
 SNAPSHOTS_KEPT = 100  # of as many sets of teams: pages that come back together share one
+MOST_TOLD_SINGLY = 300  # changes found at once; of more than these a snapshot tells
 SOCKETS_AT_ONCE = 100  # told without a pause; then others have their turn
 
 
@@ -129,7 +130,10 @@ class Hub:
                     await self._rejoin()
                 message = await self.layer.receive(self.channel)
                 wait = 0.5
-                self._take(message["job"])
+                if message["type"] == "hub.team":
+                    await self._read_again(message["team"])
+                else:
+                    self._take(message["job"])
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - the layer may raise anything when it is away
@@ -147,10 +151,28 @@ class Hub:
     def _take(self, job: dict[str, Any]) -> None:
         feed = self.feeds.get(job["team"])
         if feed is not None and feed.take(job):
+            self._hold(job)
+
+    def _hold(self, job: dict[str, Any]) -> None:
+        """To be told with the next frame."""
+        if feed := self.feeds.get(job["team"]):
             feed.hold(job)
             self._untold[feed.team_id] = feed
             self._is_telling_due.set()
             self.is_rights_due.set()
+
+    async def _read_again(self, team_id: int) -> None:
+        """Many of a team's jobs changed together: one reading, and one snapshot for each socket."""
+        feed = self.feeds.get(team_id)
+        if feed is None:
+            return
+        await self._mend([feed])
+        self._renew(feed)
+        self.is_rights_due.set()
+
+    def _renew(self, feed: Feed) -> None:
+        for subscriber in feed.subscribers:
+            subscriber.renew()
 
     # The sockets ---------------------------------------------------------------------------------
 
@@ -211,22 +233,34 @@ class Hub:
         differs = [t for t, feed in self.feeds.items() if feed.stamp != stamps.get(t, NO_JOBS)]
         if not differs:
             return
-        found = {job["id"]: job for job in await _load_active(differs)}
-        feeds = [self.feeds[t] for t in differs if t in self.feeds]
-        gone = [job_id for feed in feeds for job_id in feed.jobs if job_id not in found]
-        ended = await _load_ids(gone) if gone else []
-        for job in [*found.values(), *ended]:
-            self._take(job)
-        for job_id in set(gone) - {job["id"] for job in ended}:
-            for feed in feeds:  # a job whose row is gone, with its project say
-                if job_id in feed.jobs:
-                    feed.drop(job_id)
-                    for subscriber in feed.subscribers:
-                        subscriber.renew()
+        feeds = [self.feeds[t] for t in differs]
+        changed = await self._mend(feeds)
+        if len(changed) > MOST_TOLD_SINGLY:
+            for feed in feeds:
+                self._renew(feed)
+        else:
+            for job in changed:
+                self._hold(job)
         try:
             await asyncio.gather(*(self._join(feed.team_id) for feed in feeds))
         except Exception as error:  # noqa: BLE001 - any layer's own error; the next poll tries again
             logger.warning("The channel layer did not answer: %s", error)
+
+    async def _mend(self, feeds: list[Feed]) -> list[dict[str, Any]]:
+        """Make the feeds equal the database; the jobs that were not so, which nobody is told of
+        yet. Two queries.
+        """
+        found = {job["id"]: job for job in await _load_active([feed.team_id for feed in feeds])}
+        gone = [job_id for feed in feeds for job_id in feed.jobs if job_id not in found]
+        ended = await _load_ids(gone) if gone else []
+        by_team = {feed.team_id: feed for feed in feeds}
+        changed = [job for job in [*found.values(), *ended] if by_team[job["team"]].take(job)]
+        for job_id in set(gone) - {job["id"] for job in ended}:
+            for feed in feeds:  # a job whose row is gone, with its project say
+                if job_id in feed.jobs:
+                    feed.drop(job_id)
+                    self._renew(feed)
+        return changed
 
     async def check_rights(self) -> None:
         """Close every socket whose session, account or membership no longer holds."""

@@ -132,6 +132,25 @@ def test_bulk_resend_skips_what_was_resent_already(site, failed_job, project, te
     assert f"Skipped #{failed_job.pk}: had been resent already, as #{resent.pk}" in page
 
 
+def test_a_bulk_act_sends_one_hint(site, project, team, monkeypatch):
+    """A message for each would keep every other task waiting behind them."""
+    jobs = [
+        Job.objects.create(
+            team=team, project=project, kind="workflow", workflow_slug="se-work", label="SE Work",
+            name="se-work — queued", status=JobStatus.RUNNING, total_count=1,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    sent = []
+    monkeypatch.setattr("jobs.tasks.run_batches.apply_async", lambda **_: sent.append(1))
+    monkeypatch.setattr("jobs.execution.hints.transaction.on_commit", lambda act: act())
+    ids = [job.pk for job in jobs]
+    form = {"action": "bulk_cancel", "_selected_action": ids, "confirmed": "1"}
+    page = site.post(reverse("admin:jobs_job_changelist"), form, follow=True)
+    assert "4 acted on, 0 skipped." in page.content.decode()
+    assert sent == [1]
+
+
 def test_record_correction_moves_the_counters(site, failed_job, project, team):
     from django.utils import timezone
 

@@ -7,11 +7,13 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 
 from accounts.models import Membership, Team, User
+from accounts.permissions import SYSTEM
+from jobs.execution.dispatch import pause_project, resume_project
 from jobs.live import facts
 from jobs.live import hub as hub_module
 from jobs.live.hub import hub
-from jobs.live.push import group_name, send
-from jobs.models import Job
+from jobs.live.push import group_name, send, send_teams
+from jobs.models import Job, JobEvent
 from tests.jobs.live_sockets import make_job, opened, push, socket_for, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -207,3 +209,46 @@ async def test_over_fifty_jobs_fifty_are_told_and_all_are_counted(viewer, projec
     assert snapshot["totals"][str(project.team_id)]["pending"] == 41
     await socket.disconnect()
     await asyncio.sleep(0)
+
+
+async def test_a_pause_reaches_every_job_in_one_message(viewer, project, monkeypatch):
+    """G6: however many are active; those beyond the first fifty a page sees when it shows them."""
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 60)
+    rows = [Job(team_id=project.team_id, project=project, kind="spinner", label="Renewal",
+                name="renewal", status="running", total_count=1) for _ in range(250)]  # fmt: skip
+    await Job.objects.abulk_create(rows)
+    sent: list[int] = []
+    monkeypatch.setattr("jobs.live.push.push_team", sent.append)
+    monkeypatch.setattr("jobs.live.push.push_job", lambda job_id: sent.append(-job_id))
+    socket, before = await opened(viewer)
+    assert not any(job["paused"] for job in before["jobs"])
+
+    await sync_to_async(pause_project)(project, SYSTEM, reason="Lunch")
+    assert sent == [project.team_id]
+    assert await JobEvent.objects.filter(message__endswith=": Lunch.").acount() == 250
+    await send_teams(sent)
+    paused = await told(socket)
+    assert (paused["type"], len(paused["jobs"])) == ("snapshot", 50)
+    assert all(job["paused"] for job in paused["jobs"])
+    assert all(job["paused"] for job in hub().feeds[project.team_id].jobs.values())
+
+    await sync_to_async(resume_project)(project, SYSTEM)
+    await send_teams(sent[1:])
+    resumed = await told(socket)
+    assert not any(job["paused"] for job in resumed["jobs"])
+    assert await socket.receive_nothing(0.2)
+    await socket.disconnect()
+
+
+async def test_many_lost_pushes_are_mended_by_one_snapshot(viewer, project, monkeypatch):
+    """W06: a message each would be more than a browser takes."""
+    monkeypatch.setattr(hub_module, "MOST_TOLD_SINGLY", 5)
+    for _ in range(6):
+        await sync_to_async(make_job)(project)
+    socket, _ = await opened(viewer)
+    await Job.objects.aupdate(status="waiting", event_count=1)
+    snapshot = await told(socket)
+    assert (snapshot["type"], {job["status"] for job in snapshot["jobs"]}) == (
+        "snapshot", {"waiting"},
+    )  # fmt: skip
+    await socket.disconnect()
