@@ -50,7 +50,7 @@ class Command(BaseCommand):
         manage = [PYTHON, "manage.py"]
         self.run("format", [PYTHON, "-m", "ruff", "format", "--check", "."])
         self.run("lint", [PYTHON, "-m", "ruff", "check", "."])
-        self.run("types", [PYTHON, "-m", "mypy", "."])
+        self.run("types", [PYTHON, "-m", "mypy"])
         self.run("system checks", [*manage, "check", "--fail-level", "WARNING"])
         with deployed_environment() as deployed:
             command = [*manage, "check", "--deploy", "--fail-level", "WARNING"]
