@@ -13,6 +13,7 @@ from jobs.filtersets.times import before, since
 from jobs.models import Job
 from jobs.models.jobs import JobKind
 from jobs.querysets.jobs import JobQuerySet
+from jobs.querysets.plain import ticket_filters
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 from projects.models import Project
 
@@ -68,11 +69,15 @@ class JobFilterSet(filters.FilterSet):
         super().__init__(data, *args, **kwargs)
 
     def plain(self) -> dict[str, str] | None:
-        """The columns' values, where the address asks for nothing but equality; else None."""
-        if not set(self.filters) <= set(PLAIN) or not self.form.is_valid():
+        """For `querysets.plain`, where the address asks for nothing but what that can read."""
+        if not set(self.filters) <= {*PLAIN, "ticket"} or not self.form.is_valid():
             return None
-        values = {PLAIN[name]: value for name, value in self.form.cleaned_data.items() if value}
-        return None if values.get("status") == "active" else values
+        asked = {name: value for name, value in self.form.cleaned_data.items() if value}
+        if asked.get("status") == "active":
+            return None
+        ticket = asked.pop("ticket", "").strip()
+        columns = {PLAIN[name]: value for name, value in asked.items()}
+        return columns | ticket_filters(ticket) if ticket else columns
 
     def apply(self, queryset: JobQuerySet, *, without: Collection[str] = ()) -> JobQuerySet:
         """Filter another queryset alike. Making a filterset costs a millisecond; this does not."""

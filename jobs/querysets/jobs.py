@@ -19,6 +19,17 @@ JOB_ID = re.compile(r"(?:#|pipeline-job-)?(\d{1,18})", re.IGNORECASE)
 TICKET_NUMBER = Substr("ticket_key", StrIndex("ticket_key", Value("-")) + 1)
 
 
+def spellings(key: str) -> list[str]:
+    """As it was typed, and in capitals, as trackers write it."""
+    return [key] if key == key.upper() else [key, key.upper()]
+
+
+def id_in(text: str) -> int | None:
+    """The job's id, where the text is one: `3117`, `#3117`, `pipeline-job-3117`."""
+    match = JOB_ID.fullmatch(text)
+    return int(match[1]) if match else None
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: object) -> Self:
         if not getattr(user, "is_authenticated", False) or not getattr(user, "is_active", False):
@@ -45,26 +56,16 @@ class JobQuerySet(models.QuerySet["Job"]):
         """
         text = text.strip()
         if text.isdigit():
-            of_number = self.annotate(ticket_number=TICKET_NUMBER).filter(
-                ~Q(ticket_key=""), ticket_number=text
-            )
-            return self.filter(
-                pk__in=list(of_number.order_by().values_list("pk", flat=True)[:1_000])
-            )
-        keys = Q(ticket_key__startswith=text)
-        if text != text.upper():
-            keys |= Q(ticket_key__startswith=text.upper())
+            found = self.of_ticket_number(text).values_list("pk", flat=True)
+            return self.filter(pk__in=list(found[:1_000]))
+        keys = Q()
+        for spelling in spellings(text):
+            keys |= Q(ticket_key__startswith=spelling)
         return self.filter(keys)
 
-    def exactly(self, text: str) -> Self:
-        """Jobs whose ticket key or full id the text is: `SCRUM-329`, `3117`, `#3117`."""
-        text = text.strip()
-        if not text:
-            return self.none()
-        condition = Q(ticket_key__in={text, text.upper()})
-        if match := JOB_ID.fullmatch(text):
-            condition = Q(pk=int(match[1]))
-        return self.filter(condition)
+    def of_ticket_number(self, number: str) -> Self:
+        of_number = self.annotate(ticket_number=TICKET_NUMBER)
+        return of_number.filter(~Q(ticket_key=""), ticket_number=number).order_by()
 
     def for_list(self) -> Self:
         """Only the columns a row shows: no input, output or error text."""

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.models import Job
 from jobs.querysets.keyset import page_of
-from jobs.querysets.plain import page_of_team, running_of_team
+from jobs.querysets.plain import exact_ids, looked_up, page_of_team, running_of_team
 from projects.models import Project
 
 VALUES = {
@@ -16,7 +16,9 @@ VALUES = {
     "workflow": ["", "se-work"],
     "agent": ["", "agent-1"],
     "effort": ["", "max"],
+    "ticket": ["", "SCRUM-1", "scrum-1", "A_%", "12", "99"],
 }
+TICKETS = itertools.cycle(["SCRUM-12", "SCRUM-120", "", "OPS-12", "scrum-1", "A_%-1", "AB-1"])
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def jobs(project: Project, other_project: Project) -> list[Job]:
     return Job.objects.bulk_create(
         Job(
             team=each.team, project=each, kind="workflow", label="x", name="x", status=status,
-            workflow_slug=workflow, agent_name=agent, effort_level=effort,
+            workflow_slug=workflow, agent_name=agent, effort_level=effort, ticket_key=next(TICKETS),
         )
         for each in (project, other_project)
         for status, workflow, agent, effort in itertools.product(
@@ -43,18 +45,38 @@ def test_every_combination_and_the_pages_behind(jobs: list[Job], project: Projec
         filterset = JobFilterSet(query, queryset=Job.objects.none())
         plain = filterset.plain()
         assert plain is not None
+        filters = looked_up(project.team_id, plain)
         expected = filterset.apply(own)
         after = ""
         for _ in range(3):
-            found = page_of_team(project.team_id, plain, after, 5)
+            found = page_of_team(project.team_id, filters, after, 5)
             same = page_of(expected, ["-id"], {"after": after}, size=5)
             assert [job.pk for job in found.rows] == [job.pk for job in same.rows], address
             assert (found.after, found.before) == (same.after, same.before)
             after = found.after or str(10**6)
         running = filterset.apply(own.running(), without={"status"})
-        assert running_of_team(project.team_id, plain) == running.count(), address
+        assert running_of_team(project.team_id, filters) == running.count(), address
 
 
-@pytest.mark.parametrize("query", ["status=active", "ticket=A-1", "kind=run", "status=bogus"])
+@pytest.mark.parametrize(
+    "query", ["status=active", "ticket=A-1&kind=run", "kind=run", "status=bogus"]
+)
 def test_anything_else_is_not_plain(query: str, db: None) -> None:
     assert JobFilterSet(QueryDict(query), queryset=Job.objects.none()).plain() is None
+
+
+def test_a_key_or_id_typed_in_full(
+    jobs: list[Job], project: Project, other_project: Project
+) -> None:
+    """J9: of the user's teams alone, newest first, at most five."""
+    own = [job for job in Job.objects.order_by("-id") if job.team_id == project.team_id]
+    teams = [project.team_id]
+    for text, keys in (("SCRUM-12", {"SCRUM-12"}), ("scrum-1", {"scrum-1", "SCRUM-1"})):
+        same = [job.pk for job in own if job.ticket_key in keys]
+        assert exact_ids(teams, text) == same[:5]
+    assert exact_ids(teams, "SCRUM-1") == []
+    other = Job.objects.filter(team_id=other_project.team_id).first()
+    assert other is not None
+    for text in ("{}", "#{}", "pipeline-job-{}"):
+        assert exact_ids(teams, text.format(own[3].pk)) == [own[3].pk]
+        assert exact_ids(teams, text.format(other.pk)) == []
