@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from accounts.permissions import Right, allows
 from accounts.templatetags.spindle import ago_words
-from config.prepared import Prepared
 from jobs import usual
 from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
@@ -16,9 +15,6 @@ from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
 RESENDABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
-_RESENT = Prepared(
-    lambda job_ids: Job.objects.filter(resend_of_id__in=job_ids).values_list("resend_of_id")
-)
 STATUS_WORDS: dict[str, str] = dict(JobStatus.choices)
 EFFORT_WORDS: dict[str, str] = dict(Effort.choices)
 
@@ -95,17 +91,15 @@ def status_word(job: Job | ListedJob) -> str:
 def rows_of(
     jobs: Iterable[ListedJob], roles: dict[int, str], now: datetime | None = None
 ) -> list[JobRow]:
-    """At most four queries however many jobs: which were resent, what is usual, what is paused."""
+    """At most three queries however many jobs: what is usual, what is paused."""
     jobs = list(jobs)
     now = now or timezone.now()
-    ended = [job.pk for job in jobs if job.status in RESENDABLE]
-    resent = {pk for (pk,) in _RESENT.rows(job_ids=ended)}
     running = [job for job in jobs if job.status == JobStatus.RUNNING]
     ranges = usual.usual_ranges(running) if running else {}
     stalled = usual.stalled_among(running, ranges, now=now)
     operable = {team for team, role in roles.items() if allows(role, Right.OPERATE)}
     zone = timezone.get_current_timezone()
-    return [_row(job, now, zone, operable, resent, stalled) for job in jobs]
+    return [_row(job, now, zone, operable, stalled) for job in jobs]
 
 
 def _row(  # type: ignore[no-untyped-def]
@@ -113,7 +107,6 @@ def _row(  # type: ignore[no-untyped-def]
     now: datetime,
     zone,
     operable: Collection[int],
-    resent: set[int],
     stalled: set[int],
 ) -> JobRow:
     started = job.started_at
@@ -139,7 +132,7 @@ def _row(  # type: ignore[no-untyped-def]
         at=shown.isoformat(),
         at_words=f"{shown.astimezone(zone):%d %b %Y, %H:%M:%S %Z}",
         ago=ago_words((now - shown).total_seconds()),
-        action=action_for(job, may_operate=job.team_id in operable, is_resent=job.pk in resent),
+        action=action_for(job, may_operate=job.team_id in operable, is_resent=job.is_resent),
         is_open=job.status in ACTIVE_JOB_STATUSES,
         version=job.event_count,
     )

@@ -33,6 +33,7 @@ class _Columns(NamedTuple):
     resumed_at: datetime | None
     job_type_id: int | None
     event_count: int
+    is_resent: bool
 
 
 class ListedJob(_Columns, JobState):

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, Count, Q
+from django.db.models import CharField, Count, Exists, OuterRef, Q
 from django.db.models.lookups import BuiltinLookup
 
 from config.prepared import Prepared
@@ -102,6 +102,12 @@ def rows_by_id(job_ids: Sequence[int]) -> list[ListedJob]:
     return [found[job_id] for job_id in job_ids if job_id in found]
 
 
+def columns_of(jobs: JobQuerySet) -> Any:
+    """A tuple a job, as ListedJob is made of it."""
+    resends = Job.objects.filter(resend_of_id=OuterRef("id"))
+    return jobs.annotate(is_resent=Exists(resends)).values_list(*ListedJob._fields)
+
+
 def listed(rows: Iterable[tuple[Any, ...]]) -> list[ListedJob]:
     return [ListedJob._make(row) for row in rows]
 
@@ -114,14 +120,13 @@ def _is_active(filters: PlainFilters) -> bool:
 def _page_statement(
     names: tuple[str, ...], limit: int, *, is_keys: bool, is_later: bool, is_active: bool
 ) -> Prepared:
-    columns = ["id"] if is_keys else ListedJob._fields
-
     def build(team_id: int, after: int = 0, **filters: Any) -> Any:
         jobs = _filtered(team_id, filters)
         # Written so that the small index of active jobs serves it.
         jobs = jobs.active() if is_active else jobs
         jobs = jobs.filter(id__lt=after) if is_later else jobs
-        return jobs.order_by("-id").values_list(*columns)[:limit]
+        jobs = jobs.order_by("-id")[:limit]
+        return jobs.values_list("id") if is_keys else columns_of(jobs)
 
     _check(names)
     return Prepared(build)
@@ -158,9 +163,7 @@ def _exact(condition: Q, team_ids: Sequence[int]) -> Any:
     return jobs.order_by("-id").values_list("id")[:MOST_EXACT]
 
 
-_OF_IDS = Prepared(
-    lambda job_ids: Job.objects.filter(id__in=job_ids).values_list(*ListedJob._fields)
-)
+_OF_IDS = Prepared(lambda job_ids: columns_of(Job.objects.filter(id__in=job_ids)))
 _OF_ID = Prepared(lambda team_ids, job_id: _exact(Q(id=job_id), team_ids))
 _OF_KEY = Prepared(lambda team_ids, key: _exact(Q(ticket_key=key), team_ids))
 _OF_EITHER_KEY = Prepared(

@@ -20,6 +20,7 @@ from jobs.querysets.jobs import JobQuerySet, distinct_values
 from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
 from jobs.querysets.plain import (
     PlainFilters,
+    columns_of,
     exact_ids,
     listed,
     looked_up,
@@ -213,7 +214,7 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         jobs = self.jobs.filter(pk__in=ids_in(params.get("rows", "")))
         newest = params.get("newest", "")
         return super().get_context_data(
-            rows=rows_of(listed(jobs.values_list(*ListedJob._fields)), self.roles),
+            rows=rows_of(listed(columns_of(jobs)), self.roles),
             carry=carried(params),
             new_count=self._newer(int(newest)) if newest.isdecimal() else 0,
             new_cap=NEW_CAP,

@@ -12,6 +12,7 @@ from jobs.events import EventKind
 from jobs.execution import pausing
 from jobs.models import Batch, DurationRange, Job, JobEvent, JobType
 from jobs.models.jobs import JobKind
+from jobs.querysets.plain import columns_of, listed
 from jobs.rows import rows_of
 
 
@@ -94,7 +95,9 @@ def test_a_pause_is_no_work_and_no_stall(project, make_spinner, operator):
     def stalled() -> set[int]:
         every = set(usual.stalled_ids(Job.objects.running()))
         alone = {job.pk for job in Job.objects.running() if usual.is_stalled(job)}
-        rows = {row.id for row in rows_of(Job.objects.running(), {}) if row.note}
+        rows = {
+            row.id for row in rows_of(listed(columns_of(Job.objects.running())), {}) if row.note
+        }
         ops_ones = {still.job.pk for still in ops.read(project).still}
         assert every == alone == rows == ops_ones
         return every
