@@ -5,13 +5,20 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from jobs import usual
 from jobs.models import Job, Record
 from jobs.statuses import JobStatus
 
 SPEED_WINDOW = timedelta(seconds=60)
+LONGEST_WINDOW = timedelta(hours=1)
 SPEED_SAMPLE = 1_000
 ENOUGH_RECORDS = 10
 ENOUGH_SECONDS = 3
+STANDS_STILL = 5  # so many records should have ended meanwhile, and none did
+
+TOO_EARLY = "not enough data yet"
+PAUSED = "not known while the project is paused"
+NOTHING_ENDS = "not known while nothing ends"
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,32 +45,78 @@ def shares(job: Job) -> list[Share]:
 
 @dataclass(slots=True, frozen=True)
 class Speed:
-    """Records a second; None where there is not enough yet to tell."""
+    """Records a second; None where there is not enough yet to tell.
 
-    now: float | None
-    average: float | None
-    ends_at: datetime | None
+    `average` is over the time the run was at work: waits, pauses and the rest before a retry do
+    not count, nor do records a cancel closed. Of a running run either `ends_at` is there, or
+    `unknown` says why not.
+    """
+
+    now: float | None = None
+    average: float | None = None
+    ends_at: datetime | None = None
+    unknown: str = ""
 
 
 def speed_of(job: Job, now: datetime | None = None) -> Speed:
-    """One query for a running job: the newest records that ended within a minute."""
+    """At most two queries for a running job: the records that ended lately, and its rests. The
+    job's project should be loaded.
+    """
     now = now or timezone.now()
     if job.started_at is None:
-        return Speed(None, None, None)
-    seconds = ((job.completed_at or now) - job.started_at).total_seconds()
-    enough = job.finished_count >= ENOUGH_RECORDS and seconds >= ENOUGH_SECONDS
-    average = job.finished_count / seconds if enough else None
+        return Speed()
+    worked = _worked_seconds(job, now)
+    processed = job.finished_count - job.cancelled_count
+    if job.is_final:
+        return Speed(average=processed / worked if processed and worked else None)
+    is_enough = processed >= ENOUGH_RECORDS and worked is not None and worked >= ENOUGH_SECONDS
+    average = processed / worked if is_enough and worked else None
     if job.status != JobStatus.RUNNING:
-        return Speed(None, average, None)
-    current = _speed_now(job, now) if enough else None
+        return Speed(average=average)
+    if job.project.paused_at:
+        return Speed(average=average, unknown=PAUSED)
+    return _forecast(job, average, now)
+
+
+def _forecast(job: Job, average: float | None, now: datetime) -> Speed:
+    """By the speed now; right after a return, or where records end minutes apart, by the average."""
+    window = SPEED_WINDOW
+    if average:
+        window = min(max(window, timedelta(seconds=ENOUGH_RECORDS / average)), LONGEST_WINDOW)
+    since = max(now - window, job.resumed_at or job.started_at or now)
+    count, seconds = _ended_since(job, since, now)
+    current = None
+    if seconds >= ENOUGH_SECONDS and (average or count >= ENOUGH_RECORDS):
+        current = count / seconds
+    if average and not count and average * seconds >= STANDS_STILL:
+        return Speed(current, average, unknown=NOTHING_ENDS)
+    rate = current or average
+    if not rate:
+        return Speed(unknown=TOO_EARLY)
     to_do = job.remaining_count - job.waiting_count
-    rate = average if current is None else current
-    ends_at = now + timedelta(seconds=to_do / rate) if rate and to_do else None
-    return Speed(current, average, ends_at)
+    return Speed(current, average, now + timedelta(seconds=to_do / rate))
 
 
-def _speed_now(job: Job, now: datetime) -> float | None:
-    since = max(now - SPEED_WINDOW, job.started_at or now)
+def _worked_seconds(job: Job, now: datetime) -> float | None:
+    """Between start and end, without rests; None where the history that told of them is gone."""
+    assert job.started_at is not None
+    end = job.completed_at or now
+    if job.status == JobStatus.WAITING:
+        end = job.wait_began_at or now
+    elif job.status == JobStatus.RUNNING and job.project.paused_at:
+        # What was in hand at the pause is finished first.
+        end = min(now, max(job.project.paused_at, job.last_heartbeat_at or job.started_at))
+    rested = 0.0
+    if job.resumed_at:
+        known = None if job.events_pruned_at else usual.idle_seconds({job.pk}).get(job.pk)
+        if known is None:
+            return None
+        rested = known
+    return max((end - job.started_at).total_seconds() - rested, 0.0)
+
+
+def _ended_since(job: Job, since: datetime, now: datetime) -> tuple[int, float]:
+    """How many records ended, and in how many seconds; of very many the newest thousand."""
     ended = list(
         Record.objects.filter(project_id=job.project_id, job=job, completed_at__gte=since)
         .order_by("-completed_at", "-id")
@@ -71,5 +124,4 @@ def _speed_now(job: Job, now: datetime) -> float | None:
     )
     if len(ended) == SPEED_SAMPLE:
         since = ended[-1] or since
-    length = (now - since).total_seconds()
-    return len(ended) / length if length > 0 else None
+    return len(ended), (now - since).total_seconds()

@@ -85,7 +85,7 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
     )  # fmt: skip
     corrected_count = sum(job.is_corrected for job in jobs)
     came_back = {job.pk for job in jobs if job.resumed_at and not job.events_pruned_at}
-    idle = _idle_seconds(came_back) if came_back else {}
+    idle = idle_seconds(came_back) if came_back else {}
     counted = [
         (max(job.duration_seconds - idle.get(job.pk, 0), 0), job.total_count)
         for job in jobs
@@ -119,7 +119,7 @@ RETURN = {EventKind.RESUMED, EventKind.RETRIED}
 PAUSE = {EventKind.PAUSED, EventKind.UNPAUSED}
 
 
-def _idle_seconds(job_ids: set[int]) -> dict[int, float]:
+def idle_seconds(job_ids: set[int]) -> dict[int, float]:
     """How long each of these jobs waited for people and times, rested while its project was
     paused, or had ended before a retry; jobs that never did are absent.
     """
@@ -240,12 +240,3 @@ def stalled_ids(running: QuerySet[Job]) -> list[int]:
     )  # fmt: skip
     stalled = stalled_among(jobs, usual_ranges(jobs))
     return [job.pk for job in jobs if job.pk in stalled]
-
-
-def likely_end(job: Job, *, now: datetime | None = None) -> datetime | None:
-    """When a running spinner is likely to end, by its own average so far; None if too early."""
-    if job.status != JobStatus.RUNNING or not job.started_at or job.finished_count < 10:
-        return None
-    now = now or timezone.now()
-    rate = job.finished_count / max((now - job.started_at).total_seconds(), 0.001)
-    return now + timedelta(seconds=(job.remaining_count - job.waiting_count) / rate)

@@ -22,6 +22,7 @@ from jobs.failures import explain
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
 from jobs.privacy import input_pairs, is_private
+from jobs.progress import speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
 from jobs.queueing import pending_reason
@@ -140,7 +141,7 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         ),
         "usual": known,
         "is_stalled": bool(known) and usual.is_stalled(job, known),
-        "likely_end": usual.likely_end(job) if job.kind == JobKind.SPINNER else None,
+        "speed": speed_of(job) if job.kind == JobKind.SPINNER and job.is_active else None,
         "action": action_for(job, may_operate=may_operate, is_resent=is_resent(job)),
         "may_force_stop": may_operate and force_at is not None and force_at <= timezone.now(),
         "force_stop_at": force_at,

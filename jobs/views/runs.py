@@ -57,7 +57,9 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             job_id = shown[0].pk if shown else None
         if job_id is None:
             return None
-        queryset = runs_of(self.project).select_related("version", "pipeline", "resend_of")
+        queryset = runs_of(self.project).select_related(
+            "project", "version", "pipeline", "resend_of"
+        )
         return get_object_or_404(queryset, pk=job_id)
 
     def _records(self, run: Job) -> dict[str, Any]:

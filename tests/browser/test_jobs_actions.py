@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.permissions import SYSTEM, Actor
 from jobs import usual
 from jobs.execution import dispatch, remote
-from jobs.models import Agent, Job
+from jobs.models import Agent, Job, Record
 from projects.models import Pipeline, Project
 from tests.browser.tabs import Tab, make_job, make_workflow
 from tests.processes.portal import wait_until
@@ -157,6 +157,11 @@ def test_what_is_usual_is_learned_and_said_wherever_a_job_is_late(
     run = make_job(
         project, kind="spinner", label="Nurture", name="Nurture", total_count=1_000,
         done_count=400, started_at=now - timedelta(seconds=200),
+    )  # fmt: skip
+    Record.objects.bulk_create(
+        Record(job=run, team=run.team, project=project, position=n, status="completed",
+               created_at=now, completed_at=now - timedelta(seconds=(400 - n) / 2))
+        for n in range(1, 401)
     )  # fmt: skip
     mine = tab(viewer)
     page = mine.page
