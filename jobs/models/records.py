@@ -97,6 +97,12 @@ class Record(models.Model):
                 condition=Q(status="failed"),
                 name="record_failed_cause",
             ),
+            # Its first and last failure: a retried record fails later than its id says.
+            models.Index(
+                fields=["project", "cause", "completed_at"],
+                condition=Q(status="failed"),
+                name="record_cause_time",
+            ),
             models.Index(fields=["pipeline", "status", "-id"], name="record_pipeline_status"),
             models.Index(
                 fields=["project", "outcome", "-id"],

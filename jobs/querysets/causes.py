@@ -55,12 +55,10 @@ SELECT found.cause,
         SELECT 1 AS one FROM jobs_record r
         WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause
         LIMIT %(cap)s) AS counted),
-    (SELECT r.completed_at FROM jobs_record r
-     WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause
-     ORDER BY r.id LIMIT 1),
-    (SELECT r.completed_at FROM jobs_record r
-     WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause
-     ORDER BY r.id DESC LIMIT 1),
+    (SELECT min(r.completed_at) FROM jobs_record r
+     WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause),
+    (SELECT max(r.completed_at) FROM jobs_record r
+     WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause),
     (SELECT r.id FROM jobs_record r
      WHERE r.project_id = %(project)s AND r.status = 'failed' AND r.cause = found.cause
      ORDER BY r.id DESC LIMIT 1)

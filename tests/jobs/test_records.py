@@ -179,6 +179,14 @@ def test_failures_are_grouped_by_cause(as_user, viewer, project, failures):
     assert [(g.cause, g.count) for g in narrowed] == [("HTTP 422", 1)]
 
 
+def test_a_cause_lasts_from_its_first_to_its_last_failure(project, failures):
+    """R7: whatever the order of their ids: an early record that was retried failed last."""
+    early = Record.objects.filter(cause="HTTP 422").order_by("pk").first()
+    Record.objects.filter(pk=early.pk).update(completed_at=NOON + timedelta(hours=5))
+    group = causes_of_project(project)[0]
+    assert (group.first_at, group.last_at) == (NOON + timedelta(hours=1), NOON + timedelta(hours=5))
+
+
 def test_counting_a_cause_stops_at_the_cap(project, failures, monkeypatch):
     monkeypatch.setattr("jobs.querysets.causes.COUNT_CAP", 1)
     assert [g.count for g in causes_of_project(project)] == [2, 1]
