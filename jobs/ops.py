@@ -28,6 +28,7 @@ SLOWER_FACTOR = 1.5
 SLOWER_AT_LEAST_MS = 5.0
 SLOWER_MINUTES = 3
 STEPS_SHOWN = 6
+WORK_SHOWN = 100
 SHOWN_FROM_MS = 2.0  # a step that only computes has no time worth a chart
 
 
@@ -65,6 +66,14 @@ class StepChart:
 
 
 @dataclass
+class WorkerAtWork:
+    """A worker serves all teams: only what it does for this one is told."""
+
+    worker: Worker
+    jobs: list[Job] = field(default_factory=list)
+
+
+@dataclass
 class Ops:
     now: datetime
     running: int = 0
@@ -77,7 +86,7 @@ class Ops:
     throughput: int = 0
     due_batches: int = 0
     still: list[StillRun] = field(default_factory=list)
-    workers: list[Worker] = field(default_factory=list)
+    workers: list[WorkerAtWork] = field(default_factory=list)
     bars: list[tuple[datetime, int, int]] = field(default_factory=list)
     steps: list[StepChart] = field(default_factory=list)
     broker: dict[str, Any] = field(default_factory=dict)
@@ -98,9 +107,21 @@ def read(project: Project) -> Ops:
     _read_records(project, ops)
     _read_minutes(project, ops)
     _read_steps(project, ops)
-    ops.workers = list(Worker.objects.up().order_by("name"))
+    ops.workers = _workers(project)
     ops.broker = broker_state()
     return ops
+
+
+def _workers(project: Project) -> list[WorkerAtWork]:
+    workers = {worker.name: WorkerAtWork(worker) for worker in Worker.objects.up().order_by("name")}
+    held = Batch.objects.filter(
+        team_id=project.team_id, status=BatchStatus.RUNNING, lease_owner__in=workers
+    ).values_list("lease_owner", "job_id").distinct()  # fmt: skip
+    pairs = list(held.order_by("job_id")[:WORK_SHOWN])
+    jobs = Job.objects.only("id", "label").in_bulk({job_id for _, job_id in pairs})
+    for name, job_id in pairs:
+        workers[name].jobs.append(jobs[job_id])
+    return list(workers.values())
 
 
 def _read_jobs(project: Project, ops: Ops) -> None:

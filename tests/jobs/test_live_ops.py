@@ -11,7 +11,7 @@ from jobs import ops
 from jobs.durations import bucket
 from jobs.events import EventKind
 from jobs.execution import stalls
-from jobs.models import Job, Record, RecordMinute, StepMinute, Worker
+from jobs.models import Batch, Job, Record, RecordMinute, StepMinute, Worker
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,26 @@ def test_without_a_worker_it_says_how_to_start_one(as_user, viewer, project):
     assert "uv run manage.py up" not in page
 
 
+def test_a_worker_is_shown_with_this_teams_work_alone(
+    as_user, viewer, project, other_project, make_job
+):
+    """X1: workers serve all teams; not even the number of another team's job shows."""
+    mine = make_job()
+    foreign = make_job(team=other_project.team, project=other_project, label="Secret plan")
+    worker = Worker.objects.create(
+        name="worker-1@vm", host="vm", pid=1, doing=f"job #{foreign.pk}, job #{mine.pk}"
+    )
+    for job in (mine, foreign):
+        Batch.objects.create(
+            job=job, team=job.team, number=1, record_count=1, status="running",
+            lease_owner=worker.name,
+        )  # fmt: skip
+    page = page_of(as_user(viewer), project)
+    assert f"Renewal reminder #{mine.pk}</a>" in page
+    assert f"#{foreign.pk}" not in page
+    assert "Secret plan" not in page
+
+
 def test_a_silent_job_is_marked_and_cleared_and_the_gap_kept(as_user, viewer, project, make_job):
     """L5, L9."""
     job = make_job(last_heartbeat_at=timezone.now() - timedelta(minutes=5), agent_name="pool-eu")
@@ -126,7 +146,7 @@ def test_the_queries_do_not_grow_with_the_rows(project, make_job, django_assert_
     for _ in range(12):
         records_of(make_job(waiting_count=5), 20, status="waiting")
     cache.clear()
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         ops.read(project)
 
 
