@@ -21,7 +21,7 @@ from jobs.querysets.keyset import COUNT_CAP, KeysetPage, capped_count, page_of
 from jobs.querysets.plain import (
     PlainFilters,
     columns_of,
-    exact_ids,
+    exact_rows,
     listed,
     looked_up,
     page_of_team,
@@ -76,10 +76,11 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         params = self.request.GET
         page = self._read(params)
-        exact = self._exact(params, page)
+        exact = self._exact(params)
+        exact_ids = {job.id for job in exact}
         now = timezone.now()
         context = {
-            "rows": rows_of([job for job in page.rows if job not in exact], self.roles, now),
+            "rows": rows_of([job for job in page.rows if job.id not in exact_ids], self.roles, now),
             "page": page,
             "carry": carried(params),
             "query": kept(params, drop=CURSORS),
@@ -104,16 +105,10 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
         rows = rows_by_id([key.id for key in page.rows])
         return KeysetPage(rows, page.after, page.before)
 
-    def _exact(self, params: QueryDict, page: KeysetPage[ListedJob]) -> list[ListedJob]:
+    def _exact(self, params: QueryDict) -> list[ListedJob]:
         """Jobs whose key or id was typed in full come first whatever the other filters (J9)."""
         text = params.get("ticket", "").strip()
-        if not 0 < len(text) <= LONGEST_SEARCH:
-            return []
-        wanted = exact_ids(self.team_ids, text)
-        found = {job.id: job for job in page.rows if job.id in wanted}
-        missing = [job_id for job_id in wanted if job_id not in found]
-        found |= {job.id: job for job in rows_by_id(missing)}
-        return [found[job_id] for job_id in wanted if job_id in found]
+        return exact_rows(self.team_ids, text) if 0 < len(text) <= LONGEST_SEARCH else []
 
     def _around(  # type: ignore[no-untyped-def]
         self, params: QueryDict, page: KeysetPage[ListedJob], exact: list[ListedJob], now

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from jobs.filtersets.jobs import JobFilterSet
 from jobs.models import Job
 from jobs.querysets.keyset import page_of
-from jobs.querysets.plain import exact_ids, looked_up, page_of_team, running_of_team
+from jobs.querysets.plain import exact_rows, looked_up, page_of_team, running_of_team
 from projects.models import Project
 
 VALUES = {
@@ -70,13 +70,16 @@ def test_a_key_or_id_typed_in_full(
 ) -> None:
     """J9: of the user's teams alone, newest first, at most five."""
     own = [job for job in Job.objects.order_by("-id") if job.team_id == project.team_id]
-    teams = [project.team_id]
+
+    def found(text: str) -> list[int]:
+        return [job.pk for job in exact_rows([project.team_id], text)]
+
     for text, keys in (("SCRUM-12", {"SCRUM-12"}), ("scrum-1", {"scrum-1", "SCRUM-1"})):
         same = [job.pk for job in own if job.ticket_key in keys]
-        assert exact_ids(teams, text) == same[:5]
-    assert exact_ids(teams, "SCRUM-1") == []
+        assert found(text) == same[:5]
+    assert found("SCRUM-1") == []
     other = Job.objects.filter(team_id=other_project.team_id).first()
     assert other is not None
     for text in ("{}", "#{}", "pipeline-job-{}"):
-        assert exact_ids(teams, text.format(own[3].pk)) == [own[3].pk]
-        assert exact_ids(teams, text.format(other.pk)) == []
+        assert found(text.format(own[3].pk)) == [own[3].pk]
+        assert found(text.format(other.pk)) == []
