@@ -3,7 +3,8 @@
 Places are counted within a team: what other teams have queued shows nowhere.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from jobs.models.agents import AgentKind, is_silent
 from jobs.models.jobs import JobKind
 from jobs.querysets.keyset import COUNT_CAP, capped_count
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
+from projects.models import Project
 
 DISPATCHED_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
 START_WORKERS = "Start one with: uv run manage.py up."
@@ -101,16 +103,39 @@ def pending_reason(job: Job) -> str:
     return reason(job, state_of(job.team_id), place_of(job, now), now)
 
 
+def pending_reasons(job_ids: Collection[int]) -> dict[int, str]:
+    """The same for many jobs, by id: one query, and three for each of their teams."""
+    if not job_ids:
+        return {}
+    now = timezone.now()
+    by_team: dict[int, list[Job]] = {}
+    for job in Job.objects.filter(pk__in=job_ids, status=JobStatus.PENDING).select_related(
+        "project"
+    ):
+        by_team.setdefault(job.team_id, []).append(job)
+    reasons = {}
+    for team_id, jobs in by_team.items():
+        state = state_of(team_id)
+        line = in_line(team_id, now).filter(pk__lt=max(job.pk for job in jobs))
+        before = list(line.values_list("pk", flat=True)[: COUNT_CAP + 1])
+        for job in jobs:
+            reasons[job.pk] = reason(job, state, bisect_left(before, job.pk) + 1, now)
+    return reasons
+
+
+def paused_words(project: Project) -> str:
+    """Who paused a project, when and why, in one sentence (G6)."""
+    why = f": {project.pause_reason}" if project.pause_reason else ""
+    since = timezone.localtime(project.paused_at)
+    return f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
+
+
 def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
     project = job.project
     if job.cancel_requested_at:
         return "Being cancelled."
     if project.paused_at:
-        why = f": {project.pause_reason}" if project.pause_reason else ""
-        since = timezone.localtime(project.paused_at)
-        return (
-            f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
-        )
+        return paused_words(project)
     if job.scheduled_for and job.scheduled_for > now:
         return f"Scheduled for {timezone.localtime(job.scheduled_for):%d %b %Y, %H:%M %Z}."
     where = f"place {place:,} in the queue" if place <= COUNT_CAP else "far back in the queue"

@@ -11,6 +11,7 @@ from accounts.templatetags.spindle import ago_words
 from jobs import usual
 from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
+from jobs.queueing import pending_reasons
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
@@ -21,7 +22,9 @@ EFFORT_WORDS: dict[str, str] = dict(Effort.choices)
 
 @dataclass(slots=True)
 class JobRow:
-    """`action` is "cancel", "resend", "resended" or "" where the user may do nothing."""
+    """`action` is "cancel", "resend", "resended" or "" where the user may do nothing; `why` is
+    what a pending job waits for.
+    """
 
     id: int
     title: str
@@ -35,6 +38,7 @@ class JobRow:
     status: str
     word: str
     note: str
+    why: str
     at: str
     at_words: str
     ago: str
@@ -91,15 +95,19 @@ def status_word(job: Job | ListedJob) -> str:
 def rows_of(
     jobs: Iterable[ListedJob], roles: dict[int, str], now: datetime | None = None
 ) -> list[JobRow]:
-    """At most three queries however many jobs: what is usual, what is paused."""
+    """At most three queries however many jobs: what is usual, what is paused.
+
+    Where some are pending, four more: why (jobs/queueing.py).
+    """
     jobs = list(jobs)
     now = now or timezone.now()
     running = [job for job in jobs if job.status == JobStatus.RUNNING]
     ranges = usual.usual_ranges(running) if running else {}
     stalled = usual.stalled_among(running, ranges, now=now)
+    reasons = pending_reasons([job.pk for job in jobs if job.status == JobStatus.PENDING])
     operable = {team for team, role in roles.items() if allows(role, Right.OPERATE)}
     zone = timezone.get_current_timezone()
-    return [_row(job, now, zone, operable, stalled) for job in jobs]
+    return [_row(job, now, zone, operable, stalled, reasons.get(job.pk, "")) for job in jobs]
 
 
 def _row(  # type: ignore[no-untyped-def]
@@ -108,6 +116,7 @@ def _row(  # type: ignore[no-untyped-def]
     zone,
     operable: Collection[int],
     stalled: set[int],
+    why: str,
 ) -> JobRow:
     started = job.started_at
     shown = started or job.created_at
@@ -129,6 +138,7 @@ def _row(  # type: ignore[no-untyped-def]
         status="cancelling" if job.is_cancelling else job.status,
         word=status_word(job),
         note="may be stalled" if job.pk in stalled else "",
+        why=why,
         at=shown.isoformat(),
         at_words=f"{shown.astimezone(zone):%d %b %Y, %H:%M:%S %Z}",
         ago=ago_words((now - shown).total_seconds()),

@@ -132,7 +132,7 @@ def timeline_of(job: Job, now: datetime | None = None) -> Timeline | None:
     is_over = status in ENDS.values()
     ended_at = _last(events, ENDS) if is_over else None
     phases = _phases(events, counts, status, ended_at, now)
-    steps = _funnel(job) if job.kind == JobKind.SPINNER else _steps(job, events, status, now)
+    steps = _funnel(job, now) if job.kind == JobKind.SPINNER else _steps(job, events, status, now)
     _place([phase.span for phase in phases] + [step.span for step in steps], now, is_over=is_over)
     _shares(phases)
     claimed = next((e for e in events if e.kind == EventKind.CLAIMED), None)
@@ -244,9 +244,10 @@ def _record(row: StepRow, event: JobEvent) -> None:
     row.error = event.message if event.kind == EventKind.STEP_FAILED else ""
 
 
-def _funnel(job: Job) -> list[StepRow]:
+def _funnel(job: Job, now: datetime) -> list[StepRow]:
     counts = {count.step: count for count in job.step_counts.all()}  # type: ignore[attr-defined]
     rows = []
+    is_through = True  # every record has left the steps before
     for number, step in enumerate(job.steps or [], start=1):
         row = StepRow(number, step.get("name", ""), funnel={})
         if found := counts.get(number):
@@ -257,9 +258,16 @@ def _funnel(job: Job) -> list[StepRow]:
             row.span = Span(found.first_started_at, found.last_ended_at or found.first_started_at)
             row.p50 = length_text(_seconds(percentile(found.histogram, 0.5)))
             row.p95 = length_text(_seconds(percentile(found.histogram, 0.95)))
-            row.state = "running" if found.reached_count else ""
-            if job.is_final and found.reached_count:
-                row.state = "done"
+            here = found.reached_count - found.passed_count - found.failed_count
+            begun = job.total_count if number == 1 else 0
+            is_through = is_through and here <= 0 and found.reached_count >= begun
+            if found.reached_count:
+                is_waiting = here > 0 and here == found.waiting_count
+                row.state = (
+                    "done" if job.is_final or is_through else "waiting" if is_waiting else "running"
+                )
+            if row.state == "waiting":
+                row.span.end = now
         rows.append(row)
     return rows
 

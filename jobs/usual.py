@@ -49,18 +49,27 @@ class Range:
         """ "2–4 min", "30 s–5 min", "45 s": as short as it can be said."""
         if self.high_seconds < 1:
             return "under 1 s"
-        (low, low_unit), (high, high_unit) = _said(self.low_seconds), _said(self.high_seconds)
-        if low_unit != high_unit:
-            return f"{low} {low_unit}–{high} {high_unit}"
-        return f"{high} {high_unit}" if low == high else f"{low}–{high} {high_unit}"
+        unit = _unit_of(self.high_seconds)
+        is_shared = self.low_seconds >= SECONDS_IN[unit]
+        low_unit = unit if is_shared else _unit_of(self.low_seconds)
+        low, high = _said(self.low_seconds, low_unit), _said(self.high_seconds, unit)
+        if low_unit != unit:
+            return f"{low} {low_unit}–{high} {unit}"
+        return f"{high} {unit}" if low == high else f"{low}–{high} {unit}"
 
 
-def _said(seconds: float) -> tuple[str, str]:
-    size, unit = (3600, "h") if seconds >= 5400 else (60, "min") if seconds >= 120 else (1, "s")
-    value = seconds / size
+SECONDS_IN = {"h": 3600, "min": 60, "s": 1}
+
+
+def _unit_of(seconds: float) -> str:
+    return "h" if seconds >= 5400 else "min" if seconds >= 120 else "s"
+
+
+def _said(seconds: float, unit: str) -> str:
+    value = seconds / SECONDS_IN[unit]
     if unit != "s" and value < 10 and round(value, 1) != round(value):
-        return f"{value:.1f}", unit
-    return (f"{value:.0f}" if value >= 0.5 else "under 1"), unit
+        return f"{value:.1f}"
+    return f"{value:.0f}" if value >= 0.5 else "under 1"
 
 
 def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range | None:

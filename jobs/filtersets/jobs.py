@@ -22,6 +22,9 @@ PLAIN = {
     "status": "status", "workflow": "workflow_slug", "agent": "agent_name",
     "effort": "effort_level",
 }  # fmt: skip
+# What can be included can also be excluded (J8): each key of the address and its opposite.
+OPPOSITES = {"workflow": "not_workflow", "agent": "not_agent", "effort": "not_effort"}
+OPPOSITES |= {out: of for of, out in OPPOSITES.items()}
 # Long texts cannot match a key and would only cost the database time.
 LONGEST_SEARCH = 60
 
@@ -45,6 +48,13 @@ class JobFilterSet(filters.FilterSet):
     workflow = filters.CharFilter(field_name="workflow_slug", label="Workflow")
     agent = filters.CharFilter(field_name="agent_name", label="Agent")
     effort = filters.ChoiceFilter(field_name="effort_level", choices=Effort.choices, label="Effort")
+    not_workflow = filters.CharFilter(
+        field_name="workflow_slug", label="Not workflow", exclude=True
+    )
+    not_agent = filters.CharFilter(field_name="agent_name", label="Not agent", exclude=True)
+    not_effort = filters.ChoiceFilter(
+        field_name="effort_level", choices=Effort.choices, label="Not effort", exclude=True
+    )
     project = filters.CharFilter(method="filter_project", label="Project")
     kind = filters.ChoiceFilter(choices=JobKind.choices, label="Kind")
     bulk = filters.NumberFilter(
@@ -120,5 +130,8 @@ def _said(name: str, value: Any) -> str:
         return f"{timezone.localtime(value):%d %b %Y, %H:%M %Z}"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    labels = {"status": STATUS_CHOICES, "effort": Effort.choices, "kind": JobKind.choices}
+    labels = {
+        "status": STATUS_CHOICES, "effort": Effort.choices, "not_effort": Effort.choices,
+        "kind": JobKind.choices,
+    }  # fmt: skip
     return str(dict(labels.get(name, [])).get(value, value))

@@ -27,6 +27,15 @@ def is_stalled(job: dict[str, Any], now: int) -> bool:
     return bool(now - (job["resumed"] or job["started"]) > longest * 1000)
 
 
+def shown_status(job: dict[str, Any]) -> str:
+    """Which icon stands for it: a wish to cancel has its own (J18)."""
+    return "cancelling" if job["cancelling"] else str(job["status"])
+
+
+def icon_word(job: dict[str, Any]) -> str:
+    return "Cancelling" if job["cancelling"] else WORDS[job["status"]]
+
+
 def time_text(job: dict[str, Any], now: int) -> str:
     if job["cancelling"]:
         return "Stopping…" if job["kind"] == JobKind.RUN else "Cancelling…"

@@ -21,7 +21,7 @@ ROW = (
     '<div class="item"><div class="title">{tick}{dot}'
     '<a class="row-link" href="{list_url}/{id}{carry}">{title}</a>{ticket}'
     '<span class="muted mono">#{id}</span></div>\n'
-    '<div class="sub">{effort}{progress}{length}{note}</div></div>\n'
+    '<div class="sub">{effort}{progress}{length}{note}{why}</div></div>\n'
     '<div class="agent">{agent}</div>\n'
     '<div><span class="status">{dot}{word}</span></div>\n'
     '<time class="muted" datetime="{at}" title="{at_words}">{ago}</time>\n'
@@ -36,6 +36,7 @@ AGENT = (
     '<a href="{url}" class="agent-link"><span class="avatar sm" aria-hidden="true">{initials}</span>'
     '<span class="agent-name">{name}</span></a>'
 )
+WHY = '<span class="why" title="{0}">{0}</span>'
 ACT = '<a class="btn sm" role="button" href="{list_url}/{id}/{verb}" data-act>{word}</a>'
 RESENDED = '<button class="btn sm" type="button" disabled>Resended</button>'
 
@@ -65,6 +66,7 @@ def _row(row: JobRow, urls: dict[str, str]) -> str:
         progress=f"<span>{row.progress}</span>" if row.progress else "",
         length=_length(row),
         note=f'<span class="pill warn">{row.note}</span>' if row.note else "",
+        why=WHY.format(escape(row.why)) if row.why else "",
         agent=_agent(row, urls["agents"]) if row.agent else "",
         word=row.word,
         at=row.at,

@@ -16,7 +16,7 @@ register = template.Library()
 
 # On every page, so one format string, as the rows of the list are (job_rows.py).
 ROW = (
-    '<li><a class="active-job" href="{url}"><span class="dot {status}"></span>\n'
+    '<li><a class="active-job" href="{url}"><span class="dot {status}" role="img" aria-label="{word}"></span>\n'
     '<span class="label">{label}{short_id}{stalled}</span>\n'
     '<span class="time">{time}</span>\n<span class="who">{who}</span></a></li>\n'
 )
@@ -54,7 +54,8 @@ def _row(job: dict[str, Any], now: int, jobs_url: str) -> str:
     row = words.row_of(job, now)
     return ROW.format(
         url=f"{jobs_url}/{job['id']}",
-        status=job["status"],
+        status=words.shown_status(job),
+        word=words.icon_word(job),
         label=escape(job["label"]),
         short_id=f' <span class="mono muted">#{job["short_id"]}</span>' if job["short_id"] else "",
         stalled=' <span class="pill warn">STALLED?</span>' if row["stalled"] else "",

@@ -25,7 +25,7 @@ from jobs.privacy import input_pairs, is_private
 from jobs.progress import speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
-from jobs.queueing import pending_reason
+from jobs.queueing import DISPATCHED_KINDS, paused_words, pending_reason
 from jobs.rows import action_for, length_words, progress_words, status_word
 from jobs.statuses import JobStatus, RecordStatus
 from jobs.timeline import Timeline, mismatch, timeline_of
@@ -148,9 +148,16 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         "error_message": (job.error.strip().splitlines() or [""])[0][:300],
         "failure": explain(job.error_type) if job.status == JobStatus.FAILED else None,
         "pending_reason": pending_reason(job),
+        "paused": paused_words(job.project) if _is_held_by_pause(job) else "",
         "waits": waits_of(job) if job.waiting_count or job.status == JobStatus.WAITING else [],
         "cancel_story": cancel_words.story(job) if job.status == JobStatus.CANCELLED else "",
     }
+
+
+def _is_held_by_pause(job: Job) -> bool:
+    """Begun work in a paused project; what is pending says so as its reason."""
+    is_begun = job.status in {JobStatus.RUNNING, JobStatus.WAITING}
+    return is_begun and bool(job.project.paused_at) and job.kind in DISPATCHED_KINDS
 
 
 def is_resent(job: Job) -> bool:

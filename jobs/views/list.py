@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
 
 from accounts.permissions import Right
-from jobs.filtersets.jobs import LONGEST_SEARCH, JobFilterSet
+from jobs.filtersets.jobs import LONGEST_SEARCH, OPPOSITES, JobFilterSet
 from jobs.live.first_paint import active_state
 from jobs.models import Job, ListedJob
 from jobs.querysets.jobs import JobQuerySet, distinct_values
@@ -133,7 +133,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             "agents": self._options("agent_name", params.get("agent", "")),
             "filters_on": [
                 {"name": name, "label": label, "value": value,
-                 "url": kept(params, drop=(*CURSORS, name))}
+                 "url": kept(params, drop=(*CURSORS, name)), "opposite": opposite(params, name)}
                 for name, label, value in on
             ],
             "extra_filters": [
@@ -251,6 +251,14 @@ def kept(params: QueryDict, *, drop: tuple[str, ...] = (), **changes: str) -> st
     ]  # fmt: skip
     pairs += [(key, value) for key, value in changes.items() if value]
     return f"?{urlencode(pairs)}"
+
+
+def opposite(params: QueryDict, name: str) -> str:
+    """The query that excludes what this key includes, or the other way round (J8); "" for others."""
+    if name not in OPPOSITES:
+        return ""
+    changes = {OPPOSITES[name]: str(params[name])}
+    return kept(params, drop=(*CURSORS, name), **changes)
 
 
 def carried(params: QueryDict) -> str:

@@ -177,6 +177,7 @@ def test_corrections_that_take_the_ground_away_take_the_range_away(project, make
     [
         (120, 240, "2–4 min"), (30, 90, "30–90 s"), (45.2, 45.3, "45 s"), (600, 1500, "10–25 min"),
         (0.1, 0.4, "under 1 s"), (3600 * 2, 3600 * 5, "2–5 h"), (0.2, 8, "under 1–8 s"),
+        (60, 600, "1–10 min"), (90, 600, "1.5–10 min"), (30, 300, "30 s–5 min"), (3600, 7200, "1–2 h"),
     ],
 )  # fmt: skip
 def test_ranges_in_words(low, high, words):

@@ -7,7 +7,7 @@ const LINGER_MS = 5_000;
 const RANK = { running: 0, waiting: 1, pending: 2 };
 const WORDS = {
   pending: "Queued", running: "Running", waiting: "Waiting", completed: "Completed",
-  failed: "Failed", cancelled: "Cancelled",
+  failed: "Failed", cancelled: "Cancelled", cancelling: "Cancelling",
 };
 const ICONS = {
   pending: "M12 7v5l3 2M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
@@ -16,6 +16,7 @@ const ICONS = {
   completed: "M5 12.5l4.5 4.5L19 7.5",
   failed: "M12 4 2.5 20h19zM12 10v4M12 17h.01",
   cancelled: "M6 6l12 12M18 6 6 18",
+  cancelling: "M7 7h10v10H7z",
 };
 const HEALTH = { connected: "Connected", checking: "Checking", disconnected: "Disconnected" };
 
@@ -167,7 +168,9 @@ export class ActiveJobs {
   row(job) {
     const held = this.rows.get(job.id) ?? newRow(`${this.root.dataset.jobsUrl.replace(/\/?$/, "/")}${job.id}`, job.id);
     held.link.className = `active-job is-${job.status}`;
-    if (held.job?.status !== job.status) held.icon.replaceChildren(icon(job));
+    const shown = job.cancelling ? "cancelling" : job.status;
+    if (held.shown !== shown) held.icon.replaceChildren(icon(shown));
+    held.shown = shown;
     setText(held.name, job.label);
     setText(held.shortId, job.short_id ? ` #${job.short_id}` : "");
     held.job = job;
@@ -273,16 +276,16 @@ function usualText(job) {
   return job.usual_low ? `${text(job.usual_low)}–${text(job.usual_high)}` : `up to ${text(job.usual_high)}`;
 }
 
-function icon(job) {
+function icon(status) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const attributes = {
-    class: `job-icon ${job.status}`, width: 16, height: 16, viewBox: "0 0 24 24", fill: "none",
+    class: `job-icon ${status}`, width: 16, height: 16, viewBox: "0 0 24 24", fill: "none",
     stroke: "currentColor", "stroke-width": 2.2, "stroke-linecap": "round",
-    "stroke-linejoin": "round", role: "img", "aria-label": WORDS[job.status],
+    "stroke-linejoin": "round", role: "img", "aria-label": WORDS[status],
   };
   for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", ICONS[job.status]);
+  path.setAttribute("d", ICONS[status]);
   svg.append(path);
   return svg;
 }

@@ -9,6 +9,7 @@ const changed = new Set();
 const seen = new Set();
 let mayBeNew = false;
 let timer = 0;
+let pending = null; // how many; when that changes, places in the queue do
 
 function ask() {
   if (timer || document.hidden) return;
@@ -24,7 +25,7 @@ async function patch() {
   const url = new URL(list?.dataset.updates ?? `${location.pathname}/updates${location.search}`, location.href);
   url.searchParams.set("rows", ids.join(","));
   url.searchParams.set("newest", list?.dataset.newest ?? "0");
-  const response = await fetch(url, { headers: { "X-Requested-With": "fetch" } });
+  const response = await fetch(url, { headers: { "X-Requested-With": "fetch" }, quiet: true });
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const answer = page.querySelector("[data-job-updates]");
@@ -52,6 +53,16 @@ function swap(fresh) {
   fresh.dispatchEvent(new CustomEvent("jobs:row", { bubbles: true }));
 }
 
+/** A pending job's place in the queue moves with those before it. */
+function placesMoved(totals) {
+  const moved = pending !== null && pending !== totals.pending;
+  pending = totals.pending;
+  if (!moved) return;
+  for (const dot of document.querySelectorAll("article[data-job] .title > .dot.pending")) {
+    changed.add(Number(dot.closest("article").dataset.job));
+  }
+}
+
 function say(text) {
   const region = document.getElementById("job-news");
   if (region) region.textContent = text;
@@ -77,10 +88,12 @@ document.addEventListener("spindle:job", ({ detail }) => {
   } else if (Number(detail.id) > Number(list?.dataset.newest ?? 0)) {
     mayBeNew = true;
   }
+  placesMoved(detail.all);
   ask();
 });
 
-document.addEventListener("spindle:snapshot", () => {
+document.addEventListener("spindle:snapshot", ({ detail }) => {
+  pending = detail.all.pending;
   document.querySelectorAll("article[data-job][data-open]").forEach((row) => changed.add(Number(row.dataset.job)));
   mayBeNew = true;
   ask();

@@ -1,0 +1,60 @@
+"""What a job's page says of the state it is in (SPEC section 7)."""
+
+from collections.abc import Callable
+
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.permissions import Actor
+from jobs.execution.dispatch import pause_project
+from jobs.models import Job, StepCount
+from jobs.timeline import timeline_of
+from projects.models import Contact, Pipeline, Project
+from tests.jobs.engine_rig import launch, work_off
+
+
+def test_begun_work_says_who_paused_its_project(
+    as_user: Callable[[User], Client], viewer: User, operator: User, project: Project
+) -> None:
+    """G6: who, when and why on each affected job; what others work on no pause holds."""
+    now = timezone.now()
+    jobs = [
+        Job.objects.create(
+            team=project.team, project=project, kind=kind, label="x", name="x", status=status,
+            total_count=1, started_at=now,
+        )
+        for kind, status in (("spinner", "running"), ("workflow", "waiting"), ("build", "running"))
+    ]  # fmt: skip
+    client = as_user(viewer)
+    words = f"{project.name} was paused by Olu Operator"
+    assert not any(words in client.get(job.get_absolute_url()).content.decode() for job in jobs)
+    pause_project(project, Actor(user=operator), reason="month's end")
+    for job in jobs:
+        page = client.get(job.get_absolute_url()).content.decode()
+        assert (words in page) == (job.kind != "build")
+        assert ("month&#x27;s end" in page) == (job.kind != "build")
+
+
+def test_a_runs_steps_are_drawn_as_far_as_they_are(
+    make_spinner: Callable[..., Pipeline], make_contacts: Callable[..., list[Contact]]
+) -> None:
+    """D2, R4: what all have left is done, what only waits is waiting until now, the rest not yet."""
+    make_contacts(3)
+    steps = [
+        {"name": "greet", "kind": "template", "config": {"field": "text", "template": "Hi"}},
+        {"name": "gate", "kind": "wait", "config": {"for": "approval", "prompt": "Send?"}},
+        {"name": "done", "kind": "outcome", "config": {"outcome": "sent"}},
+    ]
+    job = launch(make_spinner(steps=steps))
+    work_off(job)
+    assert job.status == "waiting"
+    now = timezone.now()
+    timeline = timeline_of(job, now)
+    assert timeline is not None
+    assert [step.state for step in timeline.steps] == ["done", "waiting", ""]
+    assert timeline.steps[1].span.end == now
+    StepCount.objects.filter(job=job, step=1).update(passed_count=2)
+    timeline = timeline_of(job, now)
+    assert timeline is not None
+    assert timeline.steps[0].state == "running"
