@@ -66,7 +66,7 @@ def speed_of(job: Job, now: datetime | None = None) -> Speed:
     if job.started_at is None:
         return Speed()
     worked = _worked_seconds(job, now)
-    processed = job.finished_count - job.cancelled_count
+    processed = job.processed_count
     if job.is_final:
         return Speed(average=processed / worked if processed and worked else None)
     is_enough = processed >= ENOUGH_RECORDS and worked is not None and worked >= ENOUGH_SECONDS

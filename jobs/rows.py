@@ -69,7 +69,7 @@ def length_words(seconds: float) -> str:
 
 def progress_words(job: Job | ListedJob) -> str:
     if job.kind == JobKind.SPINNER:
-        return f"{job.finished_count:,} of {job.total_count:,} contacts"
+        return f"{job.processed_count:,} of {job.total_count:,} contacts"
     if not job.step_count:
         return ""
     noun = "step" if job.step_count == 1 else "steps"

@@ -37,6 +37,11 @@ class JobState:
         )
 
     @property
+    def processed_count(self: _Columns) -> int:
+        """Records that were worked on to an end; a cancel closes the rest unprocessed."""
+        return self.done_count + self.failed_count + self.skipped_count + self.uncertain_count
+
+    @property
     def is_active(self: _Columns) -> bool:
         return self.status in ACTIVE_JOB_STATUSES
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.templatetags.spindle import duration
+from accounts.templatetags.spindle import duration, ms
 from jobs.failures import CATALOGUE, Failure
 from jobs.live.facts import version_of
 from jobs.models import Job, Record
@@ -66,12 +66,9 @@ def job_version(job: Job) -> int:
 @register.simple_tag
 def run_counts(job: Job) -> str:
     """ "1,842 of 5,000 · 3 failed · 120 waiting": what a run's row says."""
-    parts = [f"{job.finished_count:,} of {job.total_count:,}"]
-    parts += [
-        f"{share.count:,} {share.word}"
-        for share in shares(job)
-        if share.count and share.status in {"failed", "waiting", "uncertain", "cancelled"}
-    ]
+    parts = [f"{job.processed_count:,} of {job.total_count:,}"]
+    told = {"failed", "waiting", "uncertain"} | ({"cancelled"} if job.is_active else set())
+    parts += [f"{s.count:,} {s.word}" for s in shares(job) if s.count and s.status in told]
     return " · ".join(parts)
 
 
@@ -110,6 +107,28 @@ def record_line(record: Record, steps: list[dict[str, Any]]) -> str:
     if record.status in {RecordStatus.SKIPPED, RecordStatus.CANCELLED}:
         return record.error
     return ""
+
+
+@register.simple_tag
+def record_time(record: Record, job: Job | None = None) -> str:
+    """How long it was worked on; of one under way, how long it has been since it (re)started."""
+    if record.started_at is None:
+        return ""
+    if record.status == RecordStatus.RUNNING:
+        resumed_at = (job or record.job).resumed_at
+        return so_far(max(record.started_at, resumed_at or record.started_at))
+    return ms(record.active_ms) if record.active_ms else ""
+
+
+@register.filter
+def so_far(since: datetime) -> str:
+    return duration(max((timezone.now() - since).total_seconds(), 0))
+
+
+@register.simple_tag
+def unprocessed(job: Job) -> int:
+    """Of an ended run: the records nobody worked on to an end (R2)."""
+    return job.total_count - job.processed_count if job.is_final else 0
 
 
 @register.filter

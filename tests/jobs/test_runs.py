@@ -111,6 +111,41 @@ def test_a_run_that_ended_early_says_what_is_unprocessed(as_user, viewer, projec
     assert len(shown) == 7
 
 
+def test_a_stopped_run_says_what_is_unprocessed(as_user, viewer, project, make_run):
+    """R2: what a stop or a cancel closed is no work done; the link leads to exactly those."""
+    run = make_run(status="failed", total=9, done_count=2, failed_count=3, cancelled_count=4,
+                   error="5% failures", completed_at=timezone.now())  # fmt: skip
+    client = as_user(viewer)
+    page = client.get(url(project, run)).content.decode()
+    assert "5 of 9 · 3 failed" in page
+    assert page.count("4 unprocessed") == 2  # its row and its header
+    assert "?status=cancelled" in page
+    cancelled = client.get(url(project, run, status="cancelled")).context["records"]
+    assert len(cancelled) == 4
+    listed = client.get(reverse("jobs:list")).content.decode()
+    assert "5 of 9 contacts" in listed
+
+
+def test_a_record_under_way_says_since_when(as_user, viewer, project, make_run):
+    """R5: not how long its finished steps took; from the return where the run rested."""
+    run = make_run(total=2)
+    now = timezone.now()
+    journey = [{"step": 1, "name": "compose", "kind": "template", "status": "running",
+                "started_at": (now - timedelta(seconds=92)).isoformat()}]  # fmt: skip
+    Record.objects.update(
+        status="running", started_at=now - timedelta(seconds=95), active_ms=0.04, journey=journey
+    )
+    client = as_user(viewer)
+    page = shown(client, url(project, run))
+    assert page.count("1m 35s") + page.count("1m 36s") == 2
+    record = reverse("jobs:record", args=[project.slug, run.records.first().pk])
+    page = shown(client, record)
+    assert "so far" in page
+    assert "1m 32s" in page or "1m 33s" in page
+    Job.objects.filter(pk=run.pk).update(resumed_at=now - timedelta(seconds=5))
+    assert "1m 3" not in shown(client, url(project, run))
+
+
 def test_contacts_never_begun_are_explained(as_user, viewer, project, make_run):
     """R1: cancelled before it came to them, they are counted but have no record."""
     run = make_run(total=3, status="cancelled", done_count=3, completed_at=timezone.now())
