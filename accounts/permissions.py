@@ -71,6 +71,12 @@ def roles_of(request: HttpRequest) -> dict[int, str]:
     return roles
 
 
+def admins_of(team_id: int, most: int = 3) -> list[str]:
+    """Names of the team's first admins: whom a member asks for what only they may change."""
+    members = Membership.objects.filter(team_id=team_id, role=Role.ADMIN, user__is_active=True)
+    return [m.user.display_name for m in members.select_related("user").order_by("pk")[:most]]
+
+
 def allows(role: str | None, right: Right) -> bool:
     return role is not None and RANK[role] >= RANK[right.value]
 

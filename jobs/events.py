@@ -21,6 +21,7 @@ class EventKind(models.TextChoices):
 
     CREATED = "job.created"
     QUEUED = "job.queued"
+    PLAN_HAD_ROOM = "job.plan_had_room"
     CLAIMED = "job.claimed"
     STARTED = "job.started"
     PROGRESSED = "job.progressed"

@@ -5,12 +5,17 @@ Places are counted within a team: what other teams have queued shows nowhere.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import cached_property
 
+from accounts.models import Team
+from accounts.permissions import admins_of
+from jobs.execution import plan
+from jobs.execution.plan import PlanState
 from jobs.models import Agent, Job, Worker
 from jobs.models.agents import AgentKind, is_silent
 from jobs.models.jobs import JobKind
@@ -19,6 +24,7 @@ from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 from projects.models import Project
 
 DISPATCHED_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
+MOST_NAMED = 3
 START_WORKERS = "Start one with: uv run manage.py up."
 
 
@@ -31,19 +37,39 @@ class Queued:
     reason: str
 
 
-@dataclass(slots=True)
+@dataclass
 class TeamState:
-    """What the reasons of one team's jobs rest on; two queries."""
+    """What the reasons of one team's jobs rest on; two queries, and three once a job waits for the
+    plan."""
 
+    team_id: int
     has_workers: bool
     free: dict[int, int]  # agent id → jobs it could take now
     agents: Mapping[int, Agent]
+    busy: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def pools(self) -> list[int]:
+        return [pk for pk, agent in self.agents.items() if agent.kind == AgentKind.POOL]
 
     @property
     def pool_has_room(self) -> bool:
-        return any(
-            room > 0 and self.agents[pk].kind == AgentKind.POOL for pk, room in self.free.items()
-        )
+        return any(self.free[pk] > 0 for pk in self.pools)
+
+    @cached_property
+    def plan(self) -> PlanState:
+        return plan.state(Team.objects.get(pk=self.team_id))
+
+    @cached_property
+    def first_held(self) -> int | None:
+        held = pending_of(self.team_id).filter(plan_held_at__isnull=False, cancel_requested_at=None)
+        return held.order_by("pk").values_list("pk", flat=True).first()
+
+    @cached_property
+    def who_can_change(self) -> str:
+        """ "an admin of the team (Ada Admin, Bo Boss)": whom to ask."""
+        names = admins_of(self.team_id)
+        return f"an admin of the team ({', '.join(names)})" if names else "an admin of the team"
 
 
 def state_of(team_id: int) -> TeamState:
@@ -55,12 +81,17 @@ def state_of(team_id: int) -> TeamState:
         agent.pk: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
         for agent in agents
     }
-    return TeamState(Worker.objects.up().exists(), free, found)
+    busy = {agent.pk: agent.busy for agent in agents}
+    return TeamState(team_id, Worker.objects.up().exists(), free, found, busy)
 
 
 def held_back(now: datetime) -> Q:
-    """Pending, yet not in the line: paused project, or a time that has not come."""
-    return Q(project__paused_at__isnull=False) | Q(scheduled_for__gt=now)
+    """Pending, yet not in the line: paused project, a time that has not come, a plan without room."""
+    return (
+        Q(project__paused_at__isnull=False)
+        | Q(scheduled_for__gt=now)
+        | Q(plan_held_at__isnull=False)
+    )
 
 
 def pending_of(team_id: int) -> QuerySet[Job]:
@@ -89,7 +120,8 @@ def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Q
     place = first_place
     rows = []
     for job in jobs:
-        is_held = bool(job.project.paused_at) or bool(job.scheduled_for and job.scheduled_for > now)
+        is_later = bool(job.scheduled_for and job.scheduled_for > now)
+        is_held = bool(job.project.paused_at or job.plan_held_at) or is_later
         rows.append(Queued(job, 0 if is_held else place, reason(job, state, place, now)))
         place += 0 if is_held else 1
     return rows
@@ -138,6 +170,8 @@ def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
         return paused_words(project)
     if job.scheduled_for and job.scheduled_for > now:
         return f"Scheduled for {timezone.localtime(job.scheduled_for):%d %b %Y, %H:%M %Z}."
+    if job.plan_held_at:
+        return _of_plan(job, state)
     where = f"place {place:,} in the queue" if place <= COUNT_CAP else "far back in the queue"
     agent = state.agents.get(job.agent_id or 0)
     if agent is not None:
@@ -145,8 +179,41 @@ def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
     if not state.has_workers:
         return f"No worker is up; {where}. {START_WORKERS}"
     if not state.pool_has_room and state.agents:
-        return f"All agents are busy; {where}."
+        return f"All agents are busy; {where}. {_of_capacity(state, state.pools)}".rstrip()
     return f"Next to start; {where}." if place == 1 else f"In line; {where}."
+
+
+def _of_plan(job: Job, state: TeamState) -> str:
+    """Which limit of the plan holds it, until when, and who can change it (P3)."""
+    plan_state = state.plan
+    if state.first_held is not None and state.first_held < job.pk:
+        return f"Waits for the plan behind job #{state.first_held}, which came first."
+    if plan_state.fits(job.total_count):
+        return "The plan has room again: it starts within seconds."
+    if not plan_state.has_job_left:
+        limit = f"the {plan_state.jobs_allowed or 0:,} jobs of this month are used up"
+    else:
+        limit = (
+            f"it needs {job.total_count:,} record{'s' * (job.total_count != 1)}, and "
+            f"{plan_state.records_left or 0:,} of this month's {plan_state.records_allowed or 0:,} "
+            "are left"
+        )
+    return (
+        f"Waits for the plan: {limit}. It starts by itself when the month resets on "
+        f"{plan_state.resets_on:%-d %B %Y}, or as soon as {state.who_can_change} raises the limit."
+    )
+
+
+def _of_capacity(state: TeamState, agent_ids: list[int]) -> str:
+    """The limit that makes a job wait for its turn, and who can change it (P3)."""
+    full = [pk for pk in agent_ids if not state.agents[pk].is_draining]
+    if not full:
+        return ""
+    told = ", ".join(
+        f"{state.agents[pk].name} runs {state.busy.get(pk, 0):,} of at most "
+        f"{state.agents[pk].capacity:,}" for pk in full[:MOST_NAMED]
+    )  # fmt: skip
+    return f"{told} at once; {state.who_can_change} can raise its capacity."
 
 
 def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
@@ -159,7 +226,7 @@ def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
     elif not state.has_workers:
         return f"No worker is up for {name}; {where}. {START_WORKERS}"
     if state.free.get(agent.pk, 0) <= 0:
-        return f"{name} is busy; {where}."
+        return f"{name} is busy; {where}. {_of_capacity(state, [agent.pk])}"
     return (
         f"Next to start on {name}; {where}."
         if "place 1 " in where

@@ -17,6 +17,7 @@ DOORS = {
     "errors": "what a verb answers when it will not act",
     "selection": "which contacts a run takes",
     "forecast": "what a run would cost",
+    "plan": "what is left of the month's plan; only launches and the sweep charge it",
     "broker": "whether the broker answers; reads only",
     "counting": "a job's counters in words",
 }

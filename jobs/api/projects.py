@@ -118,6 +118,7 @@ class StartRunView(ApiView):
             options={name: values[name] for name in OPTIONS if values[name]},
             launch_key=self.launch_key(),
             scheduled_for=values["scheduled_for"],
+            waits_for_plan=values["wait_for_plan"],
         )  # fmt: skip
         return Response(JobDetailSerializer(job).data, status=201)
 

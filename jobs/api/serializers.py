@@ -9,6 +9,7 @@ from jobs import privacy
 from jobs.failures import explain
 from jobs.models import Job, JobEvent, Record
 from jobs.models.jobs import JobKind
+from jobs.queueing import pending_reason
 from jobs.reporting import SAID, said_status
 from jobs.statuses import Effort
 from projects.models import Contact, Pipeline, Project
@@ -99,6 +100,7 @@ class JobDetailSerializer(JobSerializer):
     error = serializers.SerializerMethodField()
     resend_of = serializers.IntegerField(source="resend_of_id", allow_null=True)
     resent_as = serializers.SerializerMethodField()
+    pending_reason = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
@@ -106,10 +108,14 @@ class JobDetailSerializer(JobSerializer):
             *JobSerializer.Meta.fields, "pipeline_id", "workflow_execution_id", "input", "output",
             "error", "ticket_url", "steps", "external_id", "source", "created_by_name",
             "resend_of", "resent_as", "is_corrected", "slack_channel_id", "slack_thread_ts",
-            "journeys_pruned_at", "events_pruned_at", "records_pruned_at",
+            "pending_reason", "journeys_pruned_at", "events_pruned_at", "records_pruned_at",
         ]  # fmt: skip
 
     @extend_schema_field(serializers.DictField())
+    def get_pending_reason(self, job: Job) -> str:
+        """Why it has not started; "" unless it is pending."""
+        return pending_reason(job)
+
     def get_input(self, job: Job) -> Any:
         if not isinstance(job.input, dict):
             return job.input
@@ -179,6 +185,9 @@ class StartRunSerializer(serializers.Serializer[Any]):
     )
     concurrency = serializers.IntegerField(default=None, allow_null=True, min_value=1)
     scheduled_for = serializers.DateTimeField(default=None, allow_null=True)
+    wait_for_plan = serializers.BooleanField(
+        default=False, help_text="pending until the month's plan has room, where it has none"
+    )
 
 
 class DispatchSerializer(serializers.Serializer[Any]):

@@ -58,6 +58,7 @@ def due_jobs() -> "QuerySet[Job]":
             cancel_requested_at=None,
             stop_error="",
             project__paused_at=None,
+            plan_held_at=None,
         )
         .filter(Exists(due))
         .annotate(team_turn=Window(Max("last_claimed_at"), partition_by=F("team_id")))

@@ -16,6 +16,7 @@ class Forecast:
     """`plan_allowed` None: no limit, and everything fits. Lengths are None without a history.
 
     `is_job_limit_reached`: the month's jobs are used up, so that not even one record fits.
+    `may_wait`: it does not fit now, but a whole month's plan would be enough.
     """
 
     record_count: int
@@ -25,6 +26,7 @@ class Forecast:
     jobs_allowed: int | None
     resets_on: date
     fits_count: int
+    may_wait: bool
     low_seconds: float | None
     high_seconds: float | None
     busy_jobs: list[Job] = field(default_factory=list)
@@ -46,12 +48,12 @@ def forecast(spinner: Pipeline, selection: Selection, *, effort: str = "") -> Fo
     state = plan.state(spinner.team)
     low, high = _usual_length(spinner, effort or spinner.default_effort, count)
     fits = count if state.records_left is None else state.records_left
-    if state.jobs_allowed is not None and state.jobs_used >= state.jobs_allowed:
+    if not state.has_job_left:
         fits = 0
     return Forecast(
         record_count=count, plan_used=state.records_used, plan_allowed=state.records_allowed,
         jobs_used=state.jobs_used, jobs_allowed=state.jobs_allowed, resets_on=state.resets_on,
-        fits_count=fits,
+        fits_count=fits, may_wait=count > fits and state.ever_fits(count),
         low_seconds=low, high_seconds=high,
         busy_jobs=list(Job.objects.filter(team=spinner.team).active().order_by("id")[:MOST_BUSY]),
     )  # fmt: skip

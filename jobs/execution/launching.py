@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from accounts.models import Team
 from accounts.permissions import Actor
 from jobs import events
 from jobs.events import EventKind
@@ -30,8 +31,12 @@ def dispatch_spinner(
     launch_key: str | None = None,
     source: str | None = None,
     scheduled_for: datetime | None = None,
+    waits_for_plan: bool = False,
 ) -> Job:
     """Start a run over the selected contacts; how many they are is fixed here.
+
+    `waits_for_plan`: where the month's plan has no room now, the run is made all the same, waits
+    uncharged, and starts by itself when there is (jobs/execution/plan_waits.py).
 
     `options`: {"failure_limit_percent", "pace_per_minute", "concurrency"}. A second launch with
     the same `launch_key` returns the first one's job. Raises Refused PLAN_LIMIT, NOT_PUBLISHED,
@@ -55,7 +60,7 @@ def dispatch_spinner(
     )  # fmt: skip
     return launch(
         job, spinner, version, actor, effort=effort, launch_key=launch_key, source=source,
-        scheduled_for=scheduled_for,
+        scheduled_for=scheduled_for, waits_for_plan=waits_for_plan,
     )  # fmt: skip
 
 
@@ -105,6 +110,7 @@ def launch(
     source: str | None,
     scheduled_for: datetime | None = None,
     resend_of: Job | None = None,
+    waits_for_plan: bool = False,
 ) -> Job:
     job.team_id = pipeline.team_id
     job.pipeline, job.version, job.workflow_slug = pipeline, version, pipeline.slug
@@ -120,7 +126,7 @@ def launch(
     try:
         with transaction.atomic():
             began = timezone.now()
-            plan.charge(pipeline.team, records=job.total_count)
+            refusal = _charge(job, pipeline, may_wait=waits_for_plan)
             ensure_pool(pipeline.team_id)
             job.save(force_insert=True)
             events.emit(
@@ -133,7 +139,8 @@ def launch(
                 planning.plan_first_slice(job)
             ms = (timezone.now() - began).total_seconds() * 1000
             events.emit(
-                job.pk, EventKind.QUEUED, "Queued for the workers.",
+                job.pk, EventKind.QUEUED,
+                f"Waits for the plan. {refusal}" if refusal else "Queued for the workers.",
                 payload={"phase": "init", "ms": round(ms, 1)},
             )  # fmt: skip
             hints.hint_on_commit()
@@ -144,6 +151,19 @@ def launch(
         raise
     job.refresh_from_db()
     return job
+
+
+def _charge(job: Job, pipeline: Pipeline, *, may_wait: bool) -> Refused | None:
+    """Charge the plan; or mark the job as waiting for it, and return what the plan said."""
+    try:
+        plan.charge(pipeline.team, records=job.total_count)
+    except Refused as refusal:
+        team = Team.objects.get(pk=pipeline.team_id)  # its limits of this moment
+        if not may_wait or not plan.state(team).ever_fits(job.total_count):
+            raise
+        job.plan_held_at = timezone.now()
+        return refusal
+    return None
 
 
 def _plan_single(job: Job) -> None:

@@ -26,6 +26,19 @@ class PlanState:
             return None
         return max(0, self.records_allowed - self.records_used)
 
+    @property
+    def has_job_left(self) -> bool:
+        return self.jobs_allowed is None or self.jobs_used < self.jobs_allowed
+
+    def fits(self, records: int) -> bool:
+        return self.has_job_left and (self.records_left is None or records <= self.records_left)
+
+    def ever_fits(self, records: int) -> bool:
+        """Whether a whole month's plan would be enough."""
+        return self.jobs_allowed != 0 and (
+            self.records_allowed is None or records <= self.records_allowed
+        )
+
 
 def this_month() -> date:
     return timezone.now().date().replace(day=1)

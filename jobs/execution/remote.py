@@ -199,7 +199,7 @@ def _held(agent: Agent) -> "QuerySet[Batch]":
 def _open() -> Q:
     return Q(
         job__status__in=ACTIVE_JOB_STATUSES, job__cancel_requested_at=None, job__stop_error="",
-        job__project__paused_at=None,
+        job__project__paused_at=None, job__plan_held_at=None,
     ) & (Q(job__scheduled_for=None) | Q(job__scheduled_for__lte=Now()))  # fmt: skip
 
 

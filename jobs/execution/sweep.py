@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import intents, remote, settle, stalls, stores, waits
+from jobs.execution import intents, plan_waits, remote, settle, stalls, stores, waits
 from jobs.execution.claims import due_jobs
 from jobs.execution.hints import hint
 from jobs.execution.stopping import stop_pending_batches
@@ -35,6 +35,7 @@ def sweep() -> None:
         offer_expired()
         remote.sweep_lost()
     waits.resume_due()
+    plan_waits.let_in()
     settle_stopped()
     stalls.mark()
     sweep_tasks()

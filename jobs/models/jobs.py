@@ -95,6 +95,8 @@ class Job(JobState, models.Model):
     waiting_count = models.PositiveIntegerField(default=0)
 
     scheduled_for = models.DateTimeField(null=True, blank=True)
+    # Since when it waits for the month's plan: not charged yet, so nobody may begin it.
+    plan_held_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -184,6 +186,9 @@ class Job(JobState, models.Model):
                 for what in ("journeys", "events", "records")
             ),
             models.Index(fields=["team", "id"], condition=Q(is_pruning=True), name="job_pruning"),
+            models.Index(
+                fields=["team", "id"], condition=Q(plan_held_at__isnull=False), name="job_plan_held"
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -17,6 +17,7 @@ from jobs.models import Job, Worker
 from jobs.progress import shares, speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import capped_count, page_of
+from jobs.queueing import pending_reasons
 from jobs.statuses import Effort, JobStatus
 from jobs.views.fragments import FragmentMixin, back_to
 from projects.views.access import ProjectAccessMixin
@@ -41,6 +42,7 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             size=RUNS_A_PAGE, prefix="runs_",
         )  # fmt: skip
         run = self._chosen(runs.rows)
+        self._say_why_pending([*runs.rows, *([run] if run else [])])
         return super().get_context_data(
             runs=runs,
             run=run,
@@ -51,15 +53,20 @@ class RunsView(FragmentMixin, ProjectAccessMixin, TemplateView):
             **kwargs,
         )
 
+    def _say_why_pending(self, runs: list[Job]) -> None:
+        pending = {run.pk for run in runs if run.status == JobStatus.PENDING}
+        reasons = pending_reasons(pending)
+        for run in runs:
+            run.project = self.project
+            run.reason = reasons.get(run.pk, "")  # type: ignore[attr-defined]
+
     def _chosen(self, shown: list[Job]) -> Job | None:
         job_id = self.kwargs.get("job_id")
         if job_id is None:
             job_id = shown[0].pk if shown else None
         if job_id is None:
             return None
-        queryset = runs_of(self.project).select_related(
-            "project", "version", "pipeline", "resend_of"
-        )
+        queryset = runs_of(self.project).select_related("version", "pipeline", "resend_of")
         return get_object_or_404(queryset, pk=job_id)
 
     def _records(self, run: Job) -> dict[str, Any]:

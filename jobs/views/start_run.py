@@ -126,20 +126,27 @@ class ForecastView(ProjectAccessMixin, TemplateView):
                 form.cleaned_data["spinner"], self.actor, selection=form.selection(),
                 effort=form.cleaned_data["effort"], options=form.options(),
                 launch_key=request.POST.get("launch_key", "")[:64] or None,
+                waits_for_plan="wait" in request.POST,
             )  # fmt: skip
         except dispatch.Refused as refusal:
             return self._refused(form, refusal)
-        messages.success(request, f"Run #{run.pk} started over {run.total_count:,} contacts.")
+        began = "waits for the plan with" if run.plan_held_at else "started over"
+        messages.success(request, f"Run #{run.pk} {began} {run.total_count:,} contacts.")
         return redirect("jobs:runs", slug, run.pk)
 
     def _refused(self, form: StartRunForm, refusal: dispatch.Refused) -> HttpResponse:
         """P2: nothing has started; used, allowed, reset date and how many would fit."""
+        chosen = form.cleaned_data["spinner"]
+        told = forecast(chosen, form.selection(), effort=form.cleaned_data["effort"])
         context = {
             **super().get_context_data(),
+            "may_wait": refusal.code == "PLAN_LIMIT" and told.may_wait,
+            "params": form.as_params(),
+            "launch_key": uuid.uuid4().hex,
             "refusal": refusal,
             "facts": refusal.facts,
             "resets_on": parse_date(refusal.facts.get("resets_on", "")),
-            "spinner": form.cleaned_data["spinner"],
+            "spinner": chosen,
             "change_query": urlencode(form.as_params()),
         }
         status = 409 if refusal.code == "PLAN_LIMIT" else 400

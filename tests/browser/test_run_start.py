@@ -71,6 +71,43 @@ def test_a_plan_used_up_meanwhile_starts_nothing(
     expect(page.get_by_role("button", name="Start the run")).to_be_disabled()
 
 
+def test_a_run_waits_for_the_plan_and_starts_when_the_limit_is_raised(
+    page_as: Callable[..., Page],
+    operator: User,
+    admin_member: User,
+    team: Team,
+    project: Project,
+    make_spinner: Callable[..., Pipeline],
+    make_contacts: Callable[..., list[Contact]],
+) -> None:
+    """P3, P5: it says which limit holds it and who can change it; that admin raises it, and the
+    run starts without being sent again.
+    """
+    make_contacts(20)
+    make_spinner()
+    Team.objects.filter(pk=team.pk).update(monthly_record_limit=30)
+    Usage.objects.create(team=team, month=this_month(), record_count=25, job_count=1)
+    page, admin = page_as(operator), page_as(admin_member)
+    page.goto(reverse("jobs:start_run", args=[project.slug]))
+    page.get_by_role("button", name="See the forecast").click()
+    expect(page.get_by_role("button", name="Start the run")).to_be_disabled()
+    page.get_by_role("button", name="Queue it until the plan has room").click()
+    expect(page.get_by_text("waits for the plan with 20 contacts")).to_be_visible()
+    why = page.locator("#run-records").get_by_text("Waits for the plan")
+    expect(why).to_contain_text("it needs 20 records, and 5 of this month's 30 are left")
+    expect(why).to_contain_text("as soon as an admin of the team (Ada Admin) raises the limit")
+    run = Job.objects.get(project=project)
+
+    admin.goto(reverse("accounts:team", args=[team.slug]))
+    admin.get_by_label("Monthly record limit").fill("100")
+    admin.get_by_role("button", name="Change the limits").click()
+    settled(run)
+    page.get_by_role("link", name="Refresh").click()
+    expect(page.locator(f"#run-{run.pk}")).to_contain_text("Completed")
+    usage = Usage.objects.get(team=team, month=this_month())
+    assert (usage.job_count, usage.record_count) == (2, 45)
+
+
 def test_only_those_that_failed_run_again(
     page_as: Callable[..., Page],
     operator: User,

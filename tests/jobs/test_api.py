@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.models import ApiToken, Role
+from accounts.models import ApiToken, Role, Team
 from accounts.permissions import Actor
 from jobs.api.access import CallerThrottle
 from jobs.execution import dispatch
@@ -177,6 +177,21 @@ def test_a_used_up_plan_says_how_much_and_until_when(program, project, make_spin
     assert (body["used"], body["allowed"], body["fits"]) == (0, 2, 2)
     assert body["resets_on"][-3:] == "-01"
     assert Job.objects.count() == 0
+
+
+def test_a_program_may_let_a_run_wait_for_the_plan(program, project, make_spinner, make_contacts):
+    """P3: pending with the reason; more than a month's plan is refused all the same."""
+    make_contacts(3)
+    make_spinner(slug="reminder")
+    path = f"/api/projects/{project.slug}/spinners/reminder/runs"
+    Team.objects.filter(pk=project.team_id).update(monthly_record_limit=2)
+    assert program.post(path, {"wait_for_plan": True}).status_code == 402
+    Team.objects.filter(pk=project.team_id).update(monthly_record_limit=4)
+    program.post(path, {})
+    answer = program.post(path, {"wait_for_plan": True})
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (201, "pending")
+    assert "needs 3 records, and 1 of this month's 4 are left" in body["pending_reason"]
 
 
 def test_a_workflow_is_dispatched_to_an_agent(program, project, make_spinner):

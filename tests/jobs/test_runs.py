@@ -126,6 +126,17 @@ def test_a_stopped_run_says_what_is_unprocessed(as_user, viewer, project, make_r
     assert "5 of 9 contacts" in listed
 
 
+def test_a_pending_run_says_why(as_user, viewer, project, make_run):
+    """D4, SPEC 1: in its row and on its page, whatever else is shown."""
+    first, second = make_run(status="pending"), make_run(status="pending")
+    Job.objects.update(started_at=None)
+    Worker.objects.create(name="w1", host="h", pid=1)
+    page = shown(as_user(viewer), url(project, first))
+    assert page.count("Next to start; place 1 in the queue.") == 2
+    assert page.count("In line; place 2 in the queue.") == 1
+    assert f"run #{second.pk}" not in page
+
+
 def test_a_record_under_way_says_since_when(as_user, viewer, project, make_run):
     """R5: not how long its finished steps took; from the return where the run rested."""
     run = make_run(total=2)

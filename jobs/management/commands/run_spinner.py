@@ -16,6 +16,7 @@ from jobs.execution.dispatch import Refused, dispatch_spinner
 from jobs.execution.forecast import forecast
 from jobs.execution.selection import Selection
 from jobs.models import Job
+from jobs.progress import speed_of
 from jobs.queueing import pending_reason
 from jobs.statuses import JobStatus
 from projects.contacts import importing, receiving
@@ -40,6 +41,9 @@ class Command(BaseCommand):
         parser.add_argument("--effort", choices=["max", "high", "medium"], default="")
         parser.add_argument("--pace", type=int, help="records a minute at most")
         parser.add_argument("--failure-limit", type=int, help="stop above so many percent failed")
+        parser.add_argument(
+            "--wait-for-plan", action="store_true", help="queue it where the month's plan is full"
+        )
         parser.add_argument("--wait", action="store_true", help="draw progress until the end")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -55,7 +59,7 @@ class Command(BaseCommand):
             told = forecast(found, selection, effort=options["effort"])
             job = dispatch_spinner(
                 found, Actor(name="command line"), selection=selection,
-                effort=options["effort"], source="cli",
+                effort=options["effort"], source="cli", waits_for_plan=options["wait_for_plan"],
                 options={
                     "pace_per_minute": options["pace"],
                     "failure_limit_percent": options["failure_limit"],
@@ -137,9 +141,10 @@ class Command(BaseCommand):
 
 
 def _speed(job: Job) -> str:
-    if job.started_at is None or not job.finished_count or job.is_final:
+    if job.is_final:
         return ""
-    seconds = (timezone.now() - job.started_at).total_seconds()
-    speed = job.finished_count / max(seconds, 0.1)
-    left = job.remaining_count - job.waiting_count
-    return f"{speed:,.0f}/s, about {left / speed:,.0f} s to go"
+    speed = speed_of(job)
+    if speed.ends_at is None:
+        return f"likely end {speed.unknown}" if speed.unknown else ""
+    left = (speed.ends_at - timezone.now()).total_seconds()
+    return f"{speed.now or speed.average or 0:,.0f}/s, about {left:,.0f} s to go"
