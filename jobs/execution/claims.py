@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -70,16 +70,31 @@ def due_jobs() -> "QuerySet[Job]":
 
 def claim_next(owner: str, *, without_jobs: Collection[int] = ()) -> Claim | None:
     """The next batch in turn, or None. `without_jobs`: of which this worker has enough."""
-    jobs = due_jobs().exclude(pk__in=without_jobs) if without_jobs else due_jobs()
-    for job_id, status, agent_id, team_id in list(
-        jobs.values_list("pk", "status", "agent_id", "team_id")[:LOOKED_AT]
-    ):
-        if status == JobStatus.PENDING and not _has_free_agent(agent_id, team_id):
-            continue
-        claim = _claim_of(job_id, owner)
-        if claim:
-            return claim
+    due = due_jobs().exclude(pk__in=without_jobs) if without_jobs else due_jobs()
+    jobs = due.values_list("pk", "status", "agent_id", "team_id")
+    # Jobs that wait for an agent stand in front of those that run: where they are many, the
+    # database passes them over.
+    for looked_at in (jobs, jobs.filter(_may_run())):
+        found = list(looked_at[:LOOKED_AT])
+        for job_id, status, agent_id, team_id in found:
+            if status == JobStatus.PENDING and not _has_free_agent(agent_id, team_id):
+                continue
+            claim = _claim_of(job_id, owner)
+            if claim:
+                return claim
+        if len(found) < LOOKED_AT:
+            return None
     return None
+
+
+def _may_run() -> Q:
+    """It has begun, or there is an agent for it."""
+    free = _pools().filter(busy__lt=F("capacity"))
+    return (
+        ~Q(status=JobStatus.PENDING)
+        | Q(agent=None, team__in=free.values("team"))
+        | Q(agent__in=free.values("pk"))
+    )
 
 
 def _claim_of(job_id: int, owner: str) -> Claim | None:
@@ -145,17 +160,27 @@ def tell_start(job_id: int, agent: Agent) -> None:
     )  # fmt: skip
 
 
-def pools(team_id: int) -> "QuerySet[Any]":
-    """Pools that take jobs, with how many each runs as `busy`."""
-    return (
-        Agent.objects.filter(team_id=team_id, kind=AgentKind.POOL, is_draining=False)
-        .annotate(busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING)))
-        .order_by("-is_default", "busy", "pk")
+def _pools() -> "QuerySet[Any]":
+    """Pools that take jobs, with how many each runs as `busy`; ended jobs are not looked at."""
+    running = (
+        Job.objects.filter(
+            team_id=OuterRef("team_id"), agent_id=OuterRef("pk"),
+            status__in=ACTIVE_JOB_STATUSES,
+        )
+        .filter(status=JobStatus.RUNNING)
+        .order_by()
+        .values("team_id")
+        .annotate(count=Count("pk"))
+        .values("count")
+    )  # fmt: skip
+    return Agent.objects.filter(kind=AgentKind.POOL, is_draining=False).annotate(
+        busy=Coalesce(Subquery(running), 0)
     )
 
 
 def _candidates(agent_id: int | None, team_id: int) -> "QuerySet[Agent]":
-    free = pools(team_id).filter(busy__lt=F("capacity"))
+    free = _pools().filter(team_id=team_id, busy__lt=F("capacity"))
+    free = free.order_by("-is_default", "busy", "pk")
     return free.filter(pk=agent_id) if agent_id else free
 
 
