@@ -143,6 +143,8 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_SECONDS = env.number("SPINDLE_LEASE_SECONDS", 30, lowest=1)
 FORCE_STOP_AFTER_SECONDS = env.number("SPINDLE_FORCE_STOP_AFTER_SECONDS", 60)
 # A worker whose engine makes no progress for so long ends itself; its work is taken over.
+# A running job of whose usual length nothing is known counts as slow beyond this.
+SLOW_AFTER_SECONDS = env.number("SPINDLE_SLOW_AFTER_SECONDS", 3_600, lowest=30)
 HANG_SECONDS = env.number("SPINDLE_HANG_SECONDS", 60, lowest=1)
 BATCH_SIZE = env.number("SPINDLE_BATCH_SIZE", 500, lowest=1, highest=5_000)
 BATCHES_IN_FLIGHT = env.number("SPINDLE_BATCHES_IN_FLIGHT", 4, lowest=1, highest=100)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Sum
 from django.utils import timezone
@@ -29,6 +30,12 @@ SLOWER_AT_LEAST_MS = 5.0
 SLOWER_MINUTES = 3
 STEPS_SHOWN = 6
 WORK_SHOWN = 100
+# What a poll needs of each active job; input, options and steps may be large.
+READ = (
+    "id", "team_id", "project_id", "kind", "status", "label", "pipeline_id", "effort_level",
+    "job_type_id", "total_count", "waiting_count", "current_step", "agent_name", "started_at",
+    "completed_at", "resumed_at", "stalled_at", "last_heartbeat_at",
+)  # fmt: skip
 SHOWN_FROM_MS = 2.0  # a step that only computes has no time worth a chart
 
 
@@ -53,6 +60,10 @@ class StepChart:
     usual_p95: float | None = None
     slower_since: datetime | None = None
     count: int = 0
+
+    @property
+    def latest_p50(self) -> float | None:
+        return next((v for v in reversed(self.p50) if v is not None), None)
 
     @property
     def latest_p95(self) -> float | None:
@@ -86,6 +97,7 @@ class Ops:
     throughput: int = 0
     due_batches: int = 0
     still: list[StillRun] = field(default_factory=list)
+    unknown: list[Job] = field(default_factory=list)  # judged by a fixed limit (L7)
     workers: list[WorkerAtWork] = field(default_factory=list)
     bars: list[tuple[datetime, int, int]] = field(default_factory=list)
     steps: list[StepChart] = field(default_factory=list)
@@ -94,6 +106,10 @@ class Ops:
     @property
     def is_busy(self) -> bool:
         return bool(self.running or self.pending)
+
+    @property
+    def slow_after(self) -> str:
+        return usual.Range(settings.SLOW_AFTER_SECONDS, settings.SLOW_AFTER_SECONDS).words
 
     @property
     def today(self) -> datetime:
@@ -126,9 +142,9 @@ def _workers(project: Project) -> list[WorkerAtWork]:
 
 def _read_jobs(project: Project, ops: Ops) -> None:
     active = list(
-        Job.objects.filter(
-            team_id=project.team_id, project=project, status__in=ACTIVE_JOB_STATUSES
-        ).order_by("id")[:COUNT_LIMIT]
+        Job.objects.filter(team_id=project.team_id, project=project, status__in=ACTIVE_JOB_STATUSES)
+        .order_by("id")
+        .only(*READ)[:COUNT_LIMIT]
     )
     running = [job for job in active if job.status == JobStatus.RUNNING]
     ops.running = len(running)
@@ -141,10 +157,18 @@ def _read_jobs(project: Project, ops: Ops) -> None:
         if job.stalled_at is not None:
             ops.still.append(StillRun(job, _silent_words(job), is_silent=True))
         elif job.pk in stalled:
-            ops.still.append(StillRun(job, f"usually {ranges[job.pk].words}", is_silent=False))
+            ops.still.append(StillRun(job, _slow_words(job, ranges.get(job.pk)), is_silent=False))
+    ops.unknown = [job for job in running if job.pk not in ranges and usual.fixed_words(job)]
     ops.due_batches = Batch.objects.filter(
         job_id__in=[job.pk for job in active], status=BatchStatus.PENDING
     )[:COUNT_LIMIT].count()
+
+
+def _slow_words(job: Job, known: usual.Range | None) -> str:
+    if known is not None:
+        effort = f" at effort {job.get_effort_level_display()}" if job.effort_level else ""
+        return f"usually {known.words}{effort}"
+    return f"over the fixed limit of {usual.fixed_words(job)}: too few have ended to know what is usual"
 
 
 def _silent_words(job: Job) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -194,29 +195,71 @@ def usual_ranges(jobs: Iterable[Job | ListedJob]) -> dict[int, Range]:
 
 
 def _of_size(found: DurationRange, job: Job | ListedJob) -> Range:
-    low, high = found.low_seconds, found.high_seconds
-    if job.kind == JobKind.SPINNER and found.record_high_seconds is not None and job.total_count:
-        low = (found.record_low_seconds or 0) * job.total_count
-        high = found.record_high_seconds * job.total_count
+    low, high = sized(
+        job.kind, job.total_count, (found.low_seconds, found.high_seconds),
+        (found.record_low_seconds, found.record_high_seconds),
+    )  # fmt: skip
     return Range(low, high, found.sample_count, found.corrected_count)
 
 
+def sized(
+    kind: str,
+    total_count: int,
+    whole: tuple[float, float],
+    a_record: tuple[float | None, float | None],
+) -> tuple[float, float]:
+    """A learned range for a job of this size: a run's goes by its seconds a record."""
+    low, high = a_record
+    if kind != JobKind.SPINNER or high is None or not total_count:
+        return whole
+    return (low or 0) * total_count, high * total_count
+
+
+def stall_seconds(
+    kind: str, total_count: int, high_seconds: float | None, pace: int | None = None
+) -> float | None:
+    """After how many seconds at work a running job may be stalled; None: nobody can tell.
+
+    Twice the usual maximum; without a history a fixed limit, for a run at least a second a record
+    (what others report may take as long as it likes). A pace that was asked for is no slowness.
+    """
+    if high_seconds is not None:
+        # Very short usual times would cry stalled at the first hiccup.
+        limit = max(high_seconds * STALLED_FACTOR, SHORTEST_STALL_SECONDS)
+    elif kind in REPORTED_KINDS:
+        return None
+    else:
+        limit = max(settings.SLOW_AFTER_SECONDS, total_count if kind == JobKind.SPINNER else 0)
+    if pace and kind == JobKind.SPINNER:
+        limit = max(limit, STALLED_FACTOR * 60 * total_count / pace)
+    return limit
+
+
+def fixed_words(job: Job) -> str:
+    """ "60 min": the limit that holds while too few jobs have ended to know what is usual; else ""."""
+    seconds = stall_seconds(job.kind, job.total_count, None)
+    return "" if seconds is None else Range(seconds, seconds).words
+
+
 def is_stalled(job: Job, known: Range | None = None, *, now: datetime | None = None) -> bool:
-    """Whether a running job is beyond twice its usual maximum and not held by a pause of its
-    project. Give `known` to save the query, and load the project with the job.
+    """Whether a running job is silent or beyond its limit, and not held by a pause of its project.
+    Give `known` to save the query, and load the project with the job.
     """
     if job.status != JobStatus.RUNNING:
         return False
     known = known or usual_range(job)
     is_free = job.kind in REPORTED_KINDS
-    return _is_long(job, known, now) and (is_free or job.project.paused_at is None)
+    pace = job.options.get("pace_per_minute")
+    return _is_long(job, known, now, pace) and (is_free or job.project.paused_at is None)
 
 
 def stalled_among(
     jobs: Iterable[Job | ListedJob], ranges: dict[int, Range], *, now: datetime | None = None
 ) -> set[int]:
-    """The same for many jobs; one query where any is long."""
+    """The same for many jobs; two queries where any is long."""
     long = [job for job in jobs if _is_long(job, ranges.get(job.pk), now)]
+    paces = _paces({job.pk for job in long if job.kind == JobKind.SPINNER})
+    long = [job for job in long if _is_long(job, ranges.get(job.pk), now, paces.get(job.pk))]
     asked = {job.project_id for job in long if job.kind not in REPORTED_KINDS}
     paused: set[int] = set()
     if asked:
@@ -227,13 +270,24 @@ def stalled_among(
     }  # fmt: skip
 
 
-def _is_long(job: Job | ListedJob, known: Range | None, now: datetime | None) -> bool:
-    if job.status != JobStatus.RUNNING or job.started_at is None or known is None:
+def _paces(job_ids: set[int]) -> dict[int, int]:
+    if not job_ids:
+        return {}
+    paced = Job.objects.filter(pk__in=job_ids, options__has_key="pace_per_minute")
+    return dict(paced.values_list("pk", "options__pace_per_minute"))
+
+
+def _is_long(
+    job: Job | ListedJob, known: Range | None, now: datetime | None, pace: int | None = None
+) -> bool:
+    if job.status != JobStatus.RUNNING or job.started_at is None:
         return False
+    if job.stalled_at is not None:
+        return True  # the sweep marked it: nothing was heard of it
+    limit = stall_seconds(job.kind, job.total_count, known.high_seconds if known else None, pace)
     # A wait for a person or a time, or a pause, is no work: counted from the last return.
     elapsed = ((now or timezone.now()) - (job.resumed_at or job.started_at)).total_seconds()
-    # Very short usual times would cry stalled at the first hiccup.
-    return elapsed > max(known.high_seconds * STALLED_FACTOR, SHORTEST_STALL_SECONDS)
+    return limit is not None and elapsed > limit
 
 
 SHORTEST_STALL_SECONDS = 30
@@ -244,7 +298,7 @@ def stalled_ids(running: QuerySet[Job]) -> list[int]:
     jobs = list(
         running.order_by("started_at").only(
             "id", "kind", "status", "pipeline_id", "effort_level", "job_type_id", "total_count",
-            "started_at", "resumed_at", "project_id",
+            "started_at", "resumed_at", "stalled_at", "project_id",
         )[:MOST_RUNNING]
     )  # fmt: skip
     stalled = stalled_among(jobs, usual_ranges(jobs))

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from config.prepared import Prepared
+from jobs import usual
 from jobs.models import DurationRange, Job
 from jobs.models.jobs import REPORTED_KINDS, JobKind
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
@@ -26,10 +27,11 @@ COLUMNS = (
     "created_at", "started_at", "resumed_at", "completed_at", "cancel_requested_at",
     "error_type", "event_count", "total_count", "done_count", "failed_count", "skipped_count",
     "cancelled_count", "uncertain_count", "waiting_count", "ticket_key", "wait_began_at",
-    "project__paused_at",
+    "project__paused_at", "stalled_at", "options__pace_per_minute",
 )  # fmt: skip
 AT_ONCE = 1_000
-NAMES = (*COLUMNS, "usual_low", "usual_high")
+LEARNED = ("low_seconds", "high_seconds", "record_low_seconds", "record_high_seconds")
+NAMES = (*COLUMNS, *LEARNED)
 
 
 def load(jobs: QuerySet[Job]) -> list[dict[str, Any]]:
@@ -50,14 +52,11 @@ def load_active(team_ids: Collection[int]) -> list[dict[str, Any]]:
 
 
 def columns_of(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """The jobs with `usual_low` and `usual_high` beside them: NAMES are what `fact_of` reads."""
-    usual = DurationRange.objects.filter(
+    """The jobs with what was learned of their lengths: NAMES are what `fact_of` reads."""
+    learned = DurationRange.objects.filter(
         pipeline_id=OuterRef("pipeline_id"), effort_level=OuterRef("effort_level")
     )
-    return jobs.annotate(
-        usual_low=Subquery(usual.values("low_seconds")[:1]),
-        usual_high=Subquery(usual.values("high_seconds")[:1]),
-    )
+    return jobs.annotate(**{name: Subquery(learned.values(name)[:1]) for name in LEARNED})
 
 
 _BY_ID = Prepared(
@@ -106,14 +105,32 @@ def fact_of(row: dict[str, Any]) -> dict[str, Any]:
         "failed": row["failed_count"],
         "waiting": row["waiting_count"],
         "uncertain": row["uncertain_count"],
-        "usual_low": row["usual_low"] or row["job_type__typical_min_seconds"],
-        "usual_high": row["usual_high"] or row["job_type__typical_max_seconds"],
+        **_usual(row),
     }
     if row["status"] == JobStatus.FAILED:
         facts.update(_failure(row))
     facts["action_key"] = action_key(facts)
     facts["action_label"] = action_label(facts)
     return facts
+
+
+def _usual(row: dict[str, Any]) -> dict[str, Any]:
+    """`stall_after`: the seconds at work beyond which it may be stalled, null where nobody can
+    tell; 0 of a silent one. `usual_high` is null where a fixed limit holds.
+    """
+    low, high = row["job_type__typical_min_seconds"], row["job_type__typical_max_seconds"] or None
+    if row["high_seconds"] is not None:
+        low, high = usual.sized(
+            row["kind"], row["total_count"], (row["low_seconds"], row["high_seconds"]),
+            (row["record_low_seconds"], row["record_high_seconds"]),
+        )  # fmt: skip
+    limit = usual.stall_seconds(
+        row["kind"], row["total_count"], high, row["options__pace_per_minute"]
+    )
+    return {
+        "usual_low": low, "usual_high": high, "silent": row["stalled_at"] is not None,
+        "stall_after": 0 if row["stalled_at"] else limit,
+    }  # fmt: skip
 
 
 def _label(row: dict[str, Any], short_id: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from jobs.models.jobs import JobKind
 from jobs.statuses import JobStatus
-from jobs.usual import SHORTEST_STALL_SECONDS, STALLED_FACTOR
 
 WORDS = {"pending": "Queued", "running": "Running", "waiting": "Waiting"}
 
@@ -21,10 +20,9 @@ def row_of(job: dict[str, Any], now: int) -> dict[str, Any]:
 def is_stalled(job: dict[str, Any], now: int) -> bool:
     if job["status"] != JobStatus.RUNNING or job["paused"] or not job["started"]:
         return False
-    if not job["usual_high"]:
+    if job["stall_after"] is None:
         return False
-    longest = max(STALLED_FACTOR * job["usual_high"], SHORTEST_STALL_SECONDS)
-    return bool(now - (job["resumed"] or job["started"]) > longest * 1000)
+    return bool(now - (job["resumed"] or job["started"]) > job["stall_after"] * 1000)
 
 
 def shown_status(job: dict[str, Any]) -> str:
@@ -61,7 +59,7 @@ def who_text(job: dict[str, Any], now: int) -> str:
         since = job["waiting_since"] or job["started"] or job["created"]
         parts.append(f"for {rough_text(now - since)}")
     if is_stalled(job, now):
-        parts.append(f"usually {_usual_text(job)}")
+        parts.append(_stall_text(job))
     return " · ".join(part for part in parts if part)
 
 
@@ -82,6 +80,14 @@ def rough_text(ms: int) -> str:
     if seconds < 86_400:
         return f"{seconds // 3_600}h {seconds % 3_600 // 60}m"
     return f"{seconds // 86_400}d"
+
+
+def _stall_text(job: dict[str, Any]) -> str:
+    if job["silent"]:
+        return "nothing heard of it"
+    if not job["usual_high"]:
+        return f"over {_short(job['stall_after'])}; what is usual is not known yet"
+    return f"usually {_usual_text(job)}"
 
 
 def _usual_text(job: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ class _Columns(NamedTuple):
     completed_at: datetime | None
     cancel_requested_at: datetime | None
     resumed_at: datetime | None
+    stalled_at: datetime | None
     job_type_id: int | None
     event_count: int
     is_resent: bool

@@ -83,7 +83,7 @@ LIST_COLUMNS = (
     "name", "status", "effort_level", "ticket_key", "current_step", "step_count", "total_count",
     "done_count", "failed_count", "skipped_count", "cancelled_count", "uncertain_count",
     "waiting_count", "created_at", "started_at", "completed_at", "cancel_requested_at",
-    "resumed_at", "job_type_id", "scheduled_for", "event_count",
+    "resumed_at", "stalled_at", "job_type_id", "scheduled_for", "event_count",
 )  # fmt: skip
 
 

@@ -140,7 +140,8 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
             f"{job.started_at.timestamp() * 1000:.0f}" if job.started_at and job.is_active else ""
         ),
         "usual": known,
-        "is_stalled": bool(known) and usual.is_stalled(job, known),
+        "is_stalled": usual.is_stalled(job, known),
+        "fixed_limit": "" if known or job.status != JobStatus.RUNNING else usual.fixed_words(job),
         "speed": speed_of(job) if job.kind == JobKind.SPINNER and job.is_active else None,
         "action": action_for(job, may_operate=may_operate, is_resent=is_resent(job)),
         "may_force_stop": may_operate and force_at is not None and force_at <= timezone.now(),

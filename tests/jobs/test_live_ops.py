@@ -11,7 +11,7 @@ from jobs import ops
 from jobs.durations import bucket
 from jobs.events import EventKind
 from jobs.execution import stalls
-from jobs.models import Batch, Job, Record, RecordMinute, StepMinute, Worker
+from jobs.models import Batch, DurationRange, Job, Record, RecordMinute, StepMinute, Worker
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,48 @@ def test_a_silent_job_is_marked_and_cleared_and_the_gap_kept(as_user, viewer, pr
     assert kinds == [EventKind.STALLED, EventKind.HEARTBEAT_BACK]
 
 
+def test_a_slow_job_is_told_apart_from_a_silent_one(
+    as_user, viewer, project, make_job, make_spinner
+):
+    """L6: heard of, but far beyond what is usual for its workflow, effort and size."""
+    spinner = make_spinner()
+    for effort, seconds in (("high", 0.1), ("max", 60)):
+        DurationRange.objects.create(
+            pipeline=spinner, effort_level=effort, sample_count=9, low_seconds=10,
+            high_seconds=20, record_low_seconds=seconds / 2, record_high_seconds=seconds,
+        )  # fmt: skip
+    long = {"pipeline": spinner, "started_at": timezone.now() - timedelta(minutes=10)}
+    slow = make_job(effort_level="high", **long)
+    make_job(effort_level="max", **long)
+    silent = make_job(stalled_at=timezone.now(), last_heartbeat_at=None)
+    page = page_of(as_user(viewer), project)
+    still = {(run.job.pk, run.is_silent): run.evidence for run in ops.read(project).still}
+    assert still == {
+        (slow.pk, False): "usually 15–30 s at effort HIGH",
+        (silent.pk, True): "no worker has been heard of on it",
+    }
+    assert page.count(">SLOW<") == page.count(">SILENT<") == 1
+
+
+def test_without_a_history_a_fixed_limit_holds_and_is_said(
+    as_user, viewer, project, make_job, settings
+):
+    """L7: an hour, or a second a record; on Live Ops, and on the job's page."""
+    settings.SLOW_AFTER_SECONDS = 3_600
+    ago = timezone.now() - timedelta(minutes=61)
+    slow = make_job(started_at=ago)
+    large = make_job(started_at=ago, total_count=10_000)
+    make_job(kind="build", started_at=ago)  # what others report may take as long as it likes
+    client = as_user(viewer)
+    page = page_of(client, project)
+    assert "over the fixed limit of 60 min: too few have ended to know what is usual" in page
+    assert "usual for 2 of the running jobs: a fixed limit holds, 60 min or a second" in page
+    assert [run.job.pk for run in ops.read(project).still] == [slow.pk]
+    told = "over the fixed limit of 60 min; too few have ended to know what is usual"
+    assert told in client.get(slow.get_absolute_url()).content.decode()
+    assert told not in client.get(large.get_absolute_url()).content.decode()
+
+
 def test_a_step_that_became_slower_is_pointed_out(project, make_spinner):
     spinner = make_spinner()
     common = {"project": project, "pipeline": spinner, "step_name": "send", "count": 10}
@@ -140,6 +182,8 @@ def test_a_step_that_became_slower_is_pointed_out(project, make_spinner):
     chart = ops.read(project).steps[0]
     assert chart.slower_since == minute(4)
     assert chart.slower_by_ms == pytest.approx(300, rel=0.3)
+    assert chart.latest_p50 is not None
+    assert chart.latest_p50 < (chart.latest_p95 or 0)
 
 
 def test_the_queries_do_not_grow_with_the_rows(project, make_job, django_assert_max_num_queries):

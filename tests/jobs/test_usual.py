@@ -10,6 +10,7 @@ from jobs import events, ops, usual
 from jobs.catalogue import ROWS
 from jobs.events import EventKind
 from jobs.execution import pausing
+from jobs.live import facts, words
 from jobs.models import Batch, DurationRange, Job, JobEvent, JobType
 from jobs.models.jobs import JobKind
 from jobs.querysets.plain import columns_of, listed
@@ -92,24 +93,52 @@ def test_a_pause_is_no_work_and_no_stall(project, make_spinner, operator):
     reported = make_jobs(project, pipeline, [600], kind=JobKind.BUILD, **running)[0]
     Batch.objects.create(job=busy, team=project.team, number=1, record_count=1, status="running")
 
-    def stalled() -> set[int]:
-        every = set(usual.stalled_ids(Job.objects.running()))
-        alone = {job.pk for job in Job.objects.running() if usual.is_stalled(job)}
-        rows = {
-            row.id for row in rows_of(listed(columns_of(Job.objects.running())), {}) if row.note
-        }
-        ops_ones = {still.job.pk for still in ops.read(project).still}
-        assert every == alone == rows == ops_ones
-        return every
-
-    assert stalled() == {held.pk, busy.pk, reported.pk}
+    assert stalled_in(project) == {held.pk, busy.pk, reported.pk}
     pausing.pause_project(project, Actor(user=operator), reason="month's end")
-    assert stalled() == {reported.pk}
+    assert stalled_in(project) == {reported.pk}
     project.refresh_from_db()
     pausing.resume_project(project, Actor(user=operator))
-    assert stalled() == {busy.pk, reported.pk}
+    assert stalled_in(project) == {busy.pk, reported.pk}
     told = JobEvent.objects.filter(kind=EventKind.UNPAUSED).values_list("job_id", "payload")
     assert dict(told) == {held.pk: {"rested": True}, busy.pk: {}, reported.pk: {}}
+
+
+def test_lists_pages_and_indicator_agree_on_what_is_late(project, make_spinner):
+    """S10, SPEC 9: by the run's size, by a fixed limit without history, never by its pace."""
+    pipeline = make_spinner()
+    make_jobs(project, pipeline, [10] * 6, total=100, kind=JobKind.SPINNER)
+    usual.learn(pipeline.pk, "")
+    running = {"kind": JobKind.SPINNER, "status": "running", "completed_at": None, "done_count": 0}
+    late = make_jobs(project, pipeline, [100], total=100, **running)
+    make_jobs(project, pipeline, [100], total=5_000, **running)
+    make_jobs(project, pipeline, [100], total=100, options={"pace_per_minute": 60}, **running)
+    unknown = dict(running)
+    late += make_jobs(project, None, [3_700], total=100, **unknown)
+    make_jobs(project, None, [3_500], total=100, **unknown)
+    late += make_jobs(project, None, [5], total=100, stalled_at=timezone.now(), **unknown)
+    wanted = {job.pk for job in late}
+    assert stalled_in(project) == wanted
+    told = [fact for fact in facts.load_active([project.team_id]) if fact["id"] in wanted]
+    assert {words.who_text(fact, _now_ms()).split(" · ")[-1] for fact in told} == {
+        "usually 10s–10s", "over 60m; what is usual is not known yet", "nothing heard of it",
+    }  # fmt: skip
+
+
+def stalled_in(project) -> set[int]:
+    """What may be stalled, on which filter, page, row, Live Ops and indicator agree."""
+    every = set(usual.stalled_ids(Job.objects.running()))
+    alone = {job.pk for job in Job.objects.running() if usual.is_stalled(job)}
+    listed_jobs = listed(columns_of(Job.objects.running()))
+    rows = {row.id for row in rows_of(listed_jobs, {}) if row.note}
+    ops_ones = {still.job.pk for still in ops.read(project).still}
+    told = facts.load_active([project.team_id])
+    indicator = {fact["id"] for fact in told if words.is_stalled(fact, _now_ms())}
+    assert every == alone == rows == ops_ones == indicator
+    return every
+
+
+def _now_ms() -> int:
+    return round(timezone.now().timestamp() * 1000)
 
 
 def test_learned_lengths_leave_pauses_out(project, make_spinner):

@@ -2,7 +2,6 @@
 import { clockText, roughText, serverNow, timeOfDay } from "./clock.js";
 
 const SHOWN = 50;
-const SHORTEST_STALL_SECONDS = 30; // as in jobs/usual.py
 const LINGER_MS = 5_000;
 const RANK = { running: 0, waiting: 1, pending: 2 };
 const WORDS = {
@@ -28,10 +27,10 @@ export function labelOf(totals) {
   return "No active jobs";
 }
 
-/** Over twice its usual maximum; a wait for a person or a time, or a pause, does not count. */
+/** Silent, or at work for longer than the server allows (jobs/live/facts.py); no wait or pause counts. */
 export function isStalled(job, now) {
-  return Boolean(job.status === "running" && !job.paused && job.started && job.usual_high
-    && now - (job.resumed || job.started) > Math.max(2 * job.usual_high, SHORTEST_STALL_SECONDS) * 1000);
+  return Boolean(job.status === "running" && !job.paused && job.started && job.stall_after !== null
+    && now - (job.resumed || job.started) > job.stall_after * 1000);
 }
 
 export class ActiveJobs {
@@ -267,13 +266,16 @@ function whoText(job, now) {
   }
   if (job.status === "pending") parts.push(`for ${roughText(now - job.created)}`);
   if (job.status === "waiting") parts.push(`for ${roughText(now - (job.waiting_since ?? job.started ?? job.created))}`);
-  if (isStalled(job, now)) parts.push(`usually ${usualText(job)}`);
+  if (isStalled(job, now)) parts.push(stallText(job));
   return parts.filter(Boolean).join(" · ");
 }
 
-function usualText(job) {
+/** Why it may be stalled, in the words of jobs/live/words.py. */
+function stallText(job) {
   const text = (seconds) => (seconds < 90 ? `${Math.round(seconds)}s` : `${Math.round(seconds / 60)}m`);
-  return job.usual_low ? `${text(job.usual_low)}–${text(job.usual_high)}` : `up to ${text(job.usual_high)}`;
+  if (job.silent) return "nothing heard of it";
+  if (!job.usual_high) return `over ${text(job.stall_after)}; what is usual is not known yet`;
+  return `usually ${job.usual_low ? `${text(job.usual_low)}–` : "up to "}${text(job.usual_high)}`;
 }
 
 function icon(status) {
