@@ -10,6 +10,7 @@ from accounts.models import (
     AuditEntry,
     Invitation,
     Membership,
+    NoticeRules,
     Retention,
     Team,
     Usage,
@@ -159,3 +160,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "team", "actor_name", "action", "subject")
     list_select_related = ("team",)
     ordering = ("-pk",)
+
+
+@admin.register(NoticeRules)
+class NoticeRulesAdmin(ReadOnlyAdmin):
+    """A person's own: they change them under Profile, Notices. The Slack address is a secret."""
+
+    list_display = ("user", "in_app", "email", "slack", "slack_host")
+    list_select_related = ("user",)
+    search_fields = ("user__email__istartswith",)
+    ordering = ("user",)

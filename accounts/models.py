@@ -248,6 +248,42 @@ def raise_rights_version(team_id: int) -> None:
     Team.objects.filter(pk=team_id).update(rights_version=F("rights_version") + 1)
 
 
+class NoticeRule(models.TextChoices):
+    """When a person is told that a job they follow has ended."""
+
+    ALWAYS = "always", "Always"
+    ON_FAILURE = "on_failure", "On failure"
+    NEVER = "never", "Never"
+
+
+class NoticeRules(models.Model):
+    """One person's rules, a channel each. Who never set any has no row: the defaults hold."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="notice_rules"
+    )
+    in_app = models.CharField(max_length=10, choices=NoticeRule.choices, default=NoticeRule.ALWAYS)
+    email = models.CharField(
+        max_length=10, choices=NoticeRule.choices, default=NoticeRule.ON_FAILURE
+    )
+    slack = models.CharField(max_length=10, choices=NoticeRule.choices, default=NoticeRule.NEVER)
+    # The incoming webhook's whole address is a secret: who knows it may write to the channel.
+    slack_ciphertext = models.BinaryField(null=True, blank=True, editable=False)
+    slack_host = models.CharField(max_length=255, blank=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "notice rules"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(slack=NoticeRule.NEVER) | ~Q(slack_ciphertext=None),
+                name="slack_rule_has_an_address",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Notice rules of {self.user}"
+
+
 class AuditEntry(models.Model):
     """Who changed what in a team's settings: written with the change, never altered."""
 

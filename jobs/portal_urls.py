@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from jobs.views import actions, agents, bulk, detail, export, queue
+from jobs.views import actions, agents, bulk, detail, export, notices, queue
 from jobs.views import list as job_list
 
 urlpatterns: list[URLPattern] = [
@@ -19,6 +19,10 @@ urlpatterns: list[URLPattern] = [
     path("portal/jobs/<int:pk>/cancel", actions.JobCancelView.as_view(), name="cancel"),
     path("portal/jobs/<int:pk>/resend", actions.JobResendView.as_view(), name="resend"),
     path("portal/jobs/<int:pk>/force-stop", actions.JobForceStopView.as_view(), name="force_stop"),
+    path("portal/jobs/<int:pk>/follow", notices.FollowView.as_view(), name="follow"),
+    path("portal/notices", notices.NoticeListView.as_view(), name="notices"),
+    path("portal/notices/read", notices.NoticesReadView.as_view(), name="notices_read"),
+    path("portal/profile/notices", notices.NoticeRulesView.as_view(), name="notice_rules"),
     path("portal/agents", agents.AgentListView.as_view(), name="agents"),
     path("portal/agents/new", agents.AgentEditView.as_view(), name="agent_new"),
     path("portal/agents/<int:pk>", agents.AgentEditView.as_view(), name="agent_edit"),

@@ -19,6 +19,7 @@ from jobs.events import EventKind
 from jobs.execution.errors import Refused
 from jobs.models import Job, JobType
 from jobs.models.jobs import JobKind
+from jobs.notices import following, making
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 from projects.models import Project
 
@@ -70,6 +71,7 @@ def report(
     try:
         with transaction.atomic():
             job.save(force_insert=True)
+            following.begin(job.pk, actor)
             events.emit(
                 job.pk, EventKind.CREATED, f"Reported by {actor.name}.", actor=actor,
                 payload={"phase": "init", "external_id": external_id},
@@ -200,7 +202,15 @@ def end(
             if status == JobStatus.CANCELLED and job.started_at:
                 text += " What it had done was not undone."
             events.emit(job_id, kind, text, actor=actor)
+            making.make(job_id, status, by_user_id=_whose_act(job, actor, status))
     return bool(ended)
+
+
+def _whose_act(job: Job, actor: Actor, status: str) -> int | None:
+    """Who ended it: the one who reports the end, or asked it to stop; None for a program."""
+    if actor.user is not None:
+        return actor.user.pk
+    return job.cancel_requested_by_id if status == JobStatus.CANCELLED else None
 
 
 def _reported(launch_key: str | None, project: Project) -> Job | None:

@@ -24,7 +24,18 @@ def work_on_bulk_actions() -> None:
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
+    from jobs.notices import delivery  # the engine knows nothing of mails
+
     sweep_and_hint()
+    delivery.sweep()
+
+
+@shared_task(name="jobs.deliver_notices", ignore_result=True)
+def deliver_notices() -> None:
+    """Notices may wait to be mailed or sent to Slack."""
+    from jobs.notices import delivery
+
+    delivery.deliver_due()
 
 
 @shared_task(name="jobs.prune", ignore_result=True)

@@ -9,7 +9,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -18,8 +18,9 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.db.models import Model
 
-from accounts.models import Team
+from accounts.models import NoticeRules, Team
 from accounts.permissions import Actor
 from projects.models import Secret, secret_name_validator
 
@@ -77,19 +78,41 @@ def decrypted(team: Team | int) -> dict[str, str]:
     return found
 
 
+def encrypt(value: str) -> bytes:
+    """For a secret that is kept elsewhere; `rotate` must know of it."""
+    return _cipher().encrypt(value.encode())
+
+
+def decrypt(ciphertext: bytes) -> str:
+    """Raises Unreadable."""
+    try:
+        return _cipher().decrypt(ciphertext).decode()
+    except InvalidToken:
+        raise Unreadable from None
+
+
 def rotate() -> tuple[int, list[str]]:
     """Encrypt every secret anew with the first key: (how many, the unreadable ones' names)."""
     cipher, count, unreadable = _cipher(), 0, []
     with transaction.atomic():
-        for secret in Secret.objects.select_related("team").order_by("pk").iterator(500):
+        for name, row, column in _kept():
             try:
-                secret.ciphertext = cipher.rotate(bytes(secret.ciphertext))
+                setattr(row, column, cipher.rotate(bytes(getattr(row, column))))
             except InvalidToken:
-                unreadable.append(f"{secret.team.slug}/{secret.name}")
+                unreadable.append(name)
                 continue
-            secret.save(update_fields=["ciphertext"])
+            row.save(update_fields=[column])
             count += 1
     return count, unreadable
+
+
+def _kept() -> Iterator[tuple[str, Model, str]]:
+    """Every row that holds a secret, with a name for people and its column."""
+    for secret in Secret.objects.select_related("team").order_by("pk").iterator(500):
+        yield f"{secret.team.slug}/{secret.name}", secret, "ciphertext"
+    rules = NoticeRules.objects.exclude(slack_ciphertext=None).select_related("user")
+    for one in rules.order_by("pk").iterator(500):
+        yield f"the Slack address of {one.user.email}", one, "slack_ciphertext"
 
 
 def _cipher() -> MultiFernet:

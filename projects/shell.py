@@ -30,6 +30,10 @@ PROJECT = (
     ("Contacts", "projects:contacts", "person", "o"),
     ("Spinners", "projects:spinners", "brand", "p"),
 )
+PERSONAL = (
+    ("Profile", "accounts:profile", "", ""),
+    ("Notice rules", "jobs:notice_rules", "", ""),
+)
 SESSION_KEY = "project"
 
 
@@ -85,7 +89,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role_label": Role(role).label if role else "",
         "portal_links": _links(request, PORTAL),
         "project_links": _links(request, PROJECT, project) if project else [],
-        "user_links": _links(request, (("Profile", "accounts:profile", "", ""),)),
+        "user_links": _links(request, PERSONAL),
     }
 
 

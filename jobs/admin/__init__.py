@@ -1,5 +1,5 @@
 """The admin of jobs: data correction by staff, always through the portal's own verbs."""
 
-from jobs.admin import catalogue, history, jobs, records
+from jobs.admin import catalogue, history, jobs, notices, records
 
-__all__ = ["catalogue", "history", "jobs", "records"]
+__all__ = ["catalogue", "history", "jobs", "notices", "records"]

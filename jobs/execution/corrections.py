@@ -13,6 +13,7 @@ from jobs.events import EventKind
 from jobs.execution import counting
 from jobs.execution.errors import Refused
 from jobs.models import Batch, Job, JobEvent, Record
+from jobs.notices import making
 from jobs.statuses import (
     FINAL_JOB_STATUSES,
     FINAL_RECORD_STATUSES,
@@ -43,6 +44,8 @@ def correct_job(job: Job, actor: Actor, *, status: str, reason: str) -> Job:
             f"Status corrected from {was} to {status} by {actor.name}: {reason}", actor=actor,
             payload={"old": was, "new": status, "reason": reason},
         )  # fmt: skip
+        if was not in FINAL_JOB_STATUSES:
+            making.make(job.pk, status, by_user_id=actor.user.pk if actor.user else None)
     job.refresh_from_db()
     return job
 

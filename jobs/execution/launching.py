@@ -17,6 +17,7 @@ from jobs.execution.selection import Selection
 from jobs.models import Agent, Batch, Job, JobType, Record
 from jobs.models.agents import AgentKind
 from jobs.models.jobs import JobKind
+from jobs.notices import following
 from jobs.statuses import Effort
 from projects.models import Pipeline, PipelineVersion, Project
 
@@ -129,6 +130,7 @@ def launch(
             refusal = _charge(job, pipeline, may_wait=waits_for_plan)
             ensure_pool(pipeline.team_id)
             job.save(force_insert=True)
+            following.begin(job.pk, actor)
             events.emit(
                 job.pk, EventKind.CREATED, _created_text(job), actor=actor,
                 payload={"phase": "init", "version": version.number, "total": job.total_count},

@@ -26,9 +26,12 @@ from jobs.events import EventKind
 from jobs.models import (
     Batch,
     Callback,
+    Delivery,
+    Follow,
     Job,
     JobEvent,
     LateReport,
+    Notice,
     Record,
     RecordMinute,
     StepMinute,
@@ -40,6 +43,7 @@ ROUND_ROWS = 20_000
 ROUND_SECONDS = 3.0
 BEGIN = 200  # jobs marked at once
 MINUTES_KEPT = timedelta(days=400)
+NOTICES_KEPT = timedelta(days=90)
 
 # What each rule lets go of, and the team's field that holds its days.
 RULES = {
@@ -79,6 +83,7 @@ def prune_round(
         if _take_turn(team.pk, now):
             gone += _prune_team(team, now, budget, share)
     _prune_minutes(now)
+    _prune_notices(now)
     return gone
 
 
@@ -283,3 +288,27 @@ def _prune_minutes(now: datetime) -> None:
         ids = [pk for pk, minute in oldest if minute < now - MINUTES_KEPT]
         if ids:
             model.objects.filter(pk__in=ids).delete()
+
+
+def _prune_notices(now: datetime) -> None:
+    """The oldest notices with what was sent of them, and follows that tell nothing any more.
+
+    A notice's follow goes with it: else a late retry would tell its reader a second time.
+    """
+    cutoff = now - NOTICES_KEPT
+    oldest = Notice.objects.order_by("pk").values_list("pk", "job_id", "created_at")[:SLICE]
+    old = {pk: job_id for pk, job_id, created_at in oldest if created_at < cutoff}
+    if old:
+        same = Notice.objects.filter(
+            pk__in=old, job_id=OuterRef("job_id"), user_id=OuterRef("user_id")
+        )
+        with transaction.atomic():
+            Follow.objects.filter(Exists(same), job_id__in=set(old.values())).delete()
+            Delivery.objects.filter(notice__in=old).delete()
+            Notice.objects.filter(pk__in=old).delete()
+    ended = Follow.objects.filter(
+        created_at__lt=cutoff, job__status__in=FINAL_JOB_STATUSES, job__completed_at__lt=cutoff
+    )
+    ids = list(ended.order_by("created_at").values_list("pk", flat=True)[:SLICE])
+    if ids:
+        Follow.objects.filter(pk__in=ids).delete()

@@ -12,6 +12,7 @@ from jobs.events import EventKind
 from jobs.execution import counting, statistics
 from jobs.models import Batch, Job, Record, StepCount
 from jobs.models.jobs import REPORTED_KINDS, JobKind
+from jobs.notices import making
 from jobs.statuses import (
     ACTIVE_JOB_STATUSES,
     OPEN_RECORD_STATUSES,
@@ -126,6 +127,11 @@ def _end(job: Job, ending: Ending) -> bool:
     if job.events.filter(kind=EventKind.LEASE_EXPIRED).exists():
         statistics.recount_steps(job.pk)
     events.emit(job.pk, ending.kind, ending.message, payload={"counts": job.counts()})
+    # Whoever cancelled it knows.
+    is_cancelled = ending.status == JobStatus.CANCELLED
+    making.make(
+        job.pk, ending.status, by_user_id=job.cancel_requested_by_id if is_cancelled else None
+    )
     if job.started_at:
         from jobs import usual  # it reads jobs; settle only tells it
 

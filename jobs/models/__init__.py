@@ -5,6 +5,7 @@ from jobs.models.catalogue import JobType
 from jobs.models.events import JobEvent, LateReport
 from jobs.models.jobs import Job
 from jobs.models.listed import ListedJob
+from jobs.models.notices import Delivery, Follow, Notice
 from jobs.models.records import Callback, Record
 from jobs.models.stats import DurationRange, RecordMinute, StepCount, StepMinute
 
@@ -14,13 +15,16 @@ __all__ = [
     "BulkAction",
     "BulkActionItem",
     "Callback",
+    "Delivery",
     "DurationRange",
+    "Follow",
     "IntentLog",
     "Job",
     "JobEvent",
     "JobType",
     "LateReport",
     "ListedJob",
+    "Notice",
     "Record",
     "RecordMinute",
     "StepCount",

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from jobs.live import words
 from jobs.live.first_paint import SHOWN, active_state
+from jobs.notices.reading import MOST_COUNTED, unread_of
 from jobs.statuses import JobStatus
 
 register = template.Library()
@@ -74,6 +75,19 @@ def active_action(context: dict[str, Any]) -> dict[str, Any]:
     )
     count = state["totals"]["running"] + state["totals"]["pending"]
     return {"latest": actions[-1] if actions else None, "others": count - 1}
+
+
+@register.inclusion_tag("components/_bell_link.html", takes_context=True)
+def bell(context: dict[str, Any]) -> dict[str, Any]:
+    """The header's bell; one small query (none for who belongs to no team)."""
+    count = unread_of(context["request"])
+    shown = f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else str(count)
+    return {"count": count, "shown": shown, "words": bell_words(count, shown)}
+
+
+def bell_words(count: int, shown: str) -> str:
+    """As in config/static/js/bell.js."""
+    return f"{shown} unread notice{'' if count == 1 else 's'}" if count else "No unread notices"
 
 
 def indicator_label(totals: dict[str, int]) -> str:

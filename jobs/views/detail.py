@@ -21,6 +21,7 @@ from jobs.execution.dispatch import force_stop_offered_at
 from jobs.failures import explain
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
+from jobs.notices import following, reading
 from jobs.privacy import input_pairs, is_private
 from jobs.progress import speed_of
 from jobs.pruning import pruning_of
@@ -46,6 +47,7 @@ class JobDetailView(JobAccessMixin, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.GET.get("stamp") is None:
+            reading.open_job(request, self.job.pk)
             return super().get(request, *args, **kwargs)
         reason, is_stalled = pending_reason(self.job), usual.is_stalled(self.job)
         stamp = stamp_of(self.job, reason, is_stalled=is_stalled)
@@ -57,7 +59,10 @@ class JobDetailView(JobAccessMixin, TemplateView):
         job = self.job
         context = super().get_context_data(**kwargs)
         timeline = timeline_of(job)
-        live = live_context(job, may_operate=context["can_operate"])
+        resent_as = Job.objects.filter(resend_of_id=job.pk).only("created_by_name").first()
+        live = live_context(
+            job, may_operate=context["can_operate"], is_resent=resent_as is not None
+        )
         return {
             **context,
             **live,
@@ -68,8 +73,15 @@ class JobDetailView(JobAccessMixin, TemplateView):
             "mismatch": self._mismatch(timeline),
             "stamp": stamp_of(job, live["pending_reason"], is_stalled=live["is_stalled"]),
             "now_ms": round(timezone.now().timestamp() * 1000),
-            "resent_as": Job.objects.filter(resend_of_id=job.pk).only("created_by_name").first(),
+            "is_following": self._is_following(),
+            "resent_as": resent_as,
         }
+
+    def _is_following(self) -> bool:
+        """Its toggle is no living part: only the whole page asks."""
+        if self.request.GET.get("stamp") is not None:
+            return False
+        return following.is_following(self.job.pk, self.request.user)  # type: ignore[arg-type]
 
     def _mismatch(self, timeline: Timeline | None) -> str:
         """Asked again of a fresh row: the job may have ended between the two readings."""
@@ -128,7 +140,7 @@ def stamp_of(job: Job, reason: str, *, is_stalled: bool) -> str:
     )  # fmt: skip
 
 
-def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
+def live_context(job: Job, *, may_operate: bool, is_resent: bool) -> dict[str, Any]:
     """Everything on the page that moves while the job does."""
     known = usual.usual_range(job)
     force_at = cast("datetime | None", force_stop_offered_at(job))
@@ -143,7 +155,7 @@ def live_context(job: Job, *, may_operate: bool) -> dict[str, Any]:
         "is_stalled": usual.is_stalled(job, known),
         "fixed_limit": "" if known or job.status != JobStatus.RUNNING else usual.fixed_words(job),
         "speed": speed_of(job) if job.kind == JobKind.SPINNER and job.is_active else None,
-        "action": action_for(job, may_operate=may_operate, is_resent=is_resent(job)),
+        "action": action_for(job, may_operate=may_operate, is_resent=is_resent),
         "may_force_stop": may_operate and force_at is not None and force_at <= timezone.now(),
         "force_stop_at": force_at,
         "error_message": (job.error.strip().splitlines() or [""])[0][:300],

@@ -177,12 +177,12 @@ def test_a_round_is_bounded_and_the_next_goes_on(make_run, rule, monkeypatch):
 
 def test_a_round_costs_the_same_for_many_jobs(make_run, rule, django_assert_max_num_queries):
     rule(journey=30, event=30, record=30)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(15):
         rounds()  # nothing to do
     Retention.objects.all().delete()
     for _ in range(8):
         make_run()
-    with django_assert_max_num_queries(48):
+    with django_assert_max_num_queries(50):
         assert rounds()["records"] == 24
 
 
