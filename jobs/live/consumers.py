@@ -80,6 +80,7 @@ class JobsConsumer(AsyncWebsocketConsumer):
             session_key=holder.session_key,
             password=holder.password,
             team_ids=holder.team_ids,
+            unread=holder.unread,
         )
         _open_sockets[holder.user_id] += 1
         self._answered = asyncio.Event()
@@ -95,6 +96,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
             self.subscriber.write = self._write_directly
         self._writer = asyncio.create_task(self._write())
         self._watch = asyncio.create_task(self._close_when_rights_end())
+        # A notice may have come between the look at its holder and the subscription.
+        hub().bell.ask(holder.user_id)
 
     async def disconnect(self, code: int) -> None:
         for task in (self._writer, self._watch):
@@ -135,6 +138,8 @@ class JobsConsumer(AsyncWebsocketConsumer):
             await self._say(dumps({"type": "pong", "now": now_ms()}))
         else:
             await self._say(hub().snapshot(self.subscriber))
+            # Its person may have read notices on another page meanwhile.
+            hub().bell.ask(self.subscriber.user_id)
 
     async def _say(self, text: str) -> None:
         if self._direct is None or not self._direct.write(text_frame(text)):

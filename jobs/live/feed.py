@@ -53,7 +53,9 @@ class Subscriber:
         password: str,
         team_ids: frozenset[int],
         token_id: int | None = None,
+        unread: int | None = None,
     ):
+        self.unread = unread  # notices, as its page knows; None: it has no bell
         self.token_id = token_id  # a program's: then the token alone counts
         self.user_id = user_id
         self.session_key = session_key

@@ -22,9 +22,11 @@ from channels.layers import get_channel_layer
 from django.db.models import Count, F, Sum
 
 from jobs.live import facts, rights
+from jobs.live.bell import Bell
 from jobs.live.feed import NO_JOBS, TOTALS, Batch, Feed, Stamp, Subscriber, dumps, now_ms
 from jobs.live.push import group_name
 from jobs.models import Job
+from jobs.statuses import ACTIVE_JOB_STATUSES
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Hub:
         self.channel = ""
         self.is_rights_due = asyncio.Event()
         self.door = rights.Door()
+        self.bell = Bell(self._subscribers)
         self._untold: dict[int, Feed] = {}
         self._is_telling_due = asyncio.Event()
         self._is_quiet = asyncio.Event()
@@ -60,6 +63,7 @@ class Hub:
                 asyncio.create_task(self._receive()),
                 asyncio.create_task(self._tell()),
                 asyncio.create_task(self._tick()),
+                asyncio.create_task(self.bell.ring()),
             ]
         for team_id in subscriber.team_ids:
             feed = self.feeds.get(team_id)
@@ -98,7 +102,8 @@ class Hub:
             if len(self._snapshots) >= SNAPSHOTS_KEPT:
                 self._snapshots.clear()
             self._snapshots[subscriber.team_ids] = (marks, body)
-        return f'{{"type":"snapshot","now":{now_ms()},{body}'
+        unread = "" if subscriber.unread is None else f'"unread":{subscriber.unread},'
+        return f'{{"type":"snapshot","now":{now_ms()},{unread}{body}'
 
     # The layer ----------------------------------------------------------------------------------
 
@@ -160,6 +165,8 @@ class Hub:
             self._untold[feed.team_id] = feed
             self._is_telling_due.set()
             self.is_rights_due.set()
+            if job["status"] not in ACTIVE_JOB_STATUSES:
+                self.bell.job_ended(job["id"])
 
     async def _read_again(self, team_id: int) -> None:
         """Many of a team's jobs changed together: one reading, and one snapshot for each socket."""
@@ -264,13 +271,16 @@ class Hub:
 
     async def check_rights(self) -> None:
         """Close every socket whose session, account or membership no longer holds."""
-        subscribers = list({s for feed in self.feeds.values() for s in feed.subscribers})
+        subscribers = list(self._subscribers())
         for start in range(0, len(subscribers), CHECKED_TOGETHER):
             await self._wait_for_quiet()
             for subscriber, code in await rights.lost(
                 subscribers[start : start + CHECKED_TOGETHER]
             ):
                 subscriber.close(code)
+
+    def _subscribers(self) -> set[Subscriber]:
+        return {s for feed in self.feeds.values() for s in feed.subscribers}
 
     async def _wait_for_quiet(self) -> None:
         """A thread at work takes the interpreter from those who write to sockets, at every write."""

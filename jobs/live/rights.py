@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import ApiToken, User
+from jobs.notices import reading
 
 if TYPE_CHECKING:
     from jobs.live.feed import Subscriber
@@ -26,10 +27,11 @@ class Holder:
     session_key: str
     password: str
     team_ids: frozenset[int]
+    unread: int
 
 
 class Door:
-    """Who comes while others are looked up is looked up with the next: two queries for them all."""
+    """Who comes while others are looked up is looked up with the next: three queries for them all."""
 
     def __init__(self) -> None:
         self._asked: dict[str, asyncio.Future[Holder | None]] = {}
@@ -62,7 +64,7 @@ class Door:
 
 @database_sync_to_async
 def holders_of(session_keys: list[str]) -> dict[str, Holder]:
-    """By session key; two queries for all, and nobody for a session that is none."""
+    """By session key; three queries for all, and nobody for a session that is none."""
     kept = {}
     for session in Session.objects.filter(pk__in=session_keys, expire_date__gt=timezone.now()):
         values: dict[str, Any] = session.get_decoded()
@@ -71,7 +73,9 @@ def holders_of(session_keys: list[str]) -> dict[str, Holder]:
             kept[session.pk] = (int(user_id), values.get(HASH_SESSION_KEY, ""))
     if not kept:
         return {}
-    passwords, teams = _passwords_and_teams({user_id for user_id, _ in kept.values()})
+    user_ids = {user_id for user_id, _ in kept.values()}
+    passwords, teams = _passwords_and_teams(user_ids)
+    unread = reading.unread_counts(user_ids)
     hashes = {
         pk: User(password=password).get_session_auth_hash() for pk, password in passwords.items()
     }
@@ -81,6 +85,7 @@ def holders_of(session_keys: list[str]) -> dict[str, Holder]:
             session_key=session_key,
             password=passwords[user_id],
             team_ids=frozenset(teams[user_id]),
+            unread=unread.get(user_id, 0),
         )
         for session_key, (user_id, session_hash) in kept.items()
         if user_id in passwords and constant_time_compare(session_hash, hashes[user_id])

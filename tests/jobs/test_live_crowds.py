@@ -153,7 +153,7 @@ async def test_what_has_queued_up_goes_in_one_frame(viewer, project):
     await socket.disconnect()
 
 
-async def test_connecting_costs_two_queries_once_a_team_is_known(
+async def test_connecting_costs_three_queries_once_a_team_is_known(
     viewer, operator, project, django_assert_max_num_queries
 ):
     first, _ = await opened(viewer)
@@ -161,7 +161,7 @@ async def test_connecting_costs_two_queries_once_a_team_is_known(
     key = dict(socket.scope["headers"])[b"cookie"].decode().partition("=")[2]
 
     def count() -> None:
-        with django_assert_max_num_queries(2):
+        with django_assert_max_num_queries(3):
             assert key in rights.holders_of.func([key, "nobody's"])
 
     await sync_to_async(count)()

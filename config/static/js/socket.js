@@ -2,6 +2,7 @@
 //   spindle:health      {state: "connected" | "checking" | "disconnected", since: Date, last: Date}
 //   spindle:snapshot    {jobs, all, in_project}, first after every (re)connect
 //   spindle:job         one job's facts, with `all` and `in_project`
+//   spindle:notices     {unread}: how many notices are unread, after a snapshot and at every change
 //   spindle:signed-out  once, when the session has ended
 // `all` is {running, waiting, pending} over every team; `in_project` a project's active jobs.
 import { tellServerTime } from "./clock.js";
@@ -72,6 +73,9 @@ export class LiveSocket {
       this.tries = 0;
       this.totals = message.totals;
       dispatch("spindle:snapshot", { jobs: message.jobs, in_project: message.in_project, all: this.all() });
+      dispatch("spindle:notices", { unread: message.unread });
+    } else if (message.type === "notices") {
+      dispatch("spindle:notices", { unread: message.unread });
     } else if (message.type === "job" && this.hasSnapshot) {
       this.totals[message.job.team] = message.totals;
       dispatch("spindle:job", { ...message.job, in_project: message.in_project, all: this.all() });
