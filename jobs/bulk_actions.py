@@ -9,17 +9,20 @@ are one transaction, so a worker that takes over finds what was done and does no
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.http import Http404, QueryDict
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Team, User
 from accounts.permissions import Actor, Right, allows, role_in
+from accounts.usage import meters
 from jobs.execution import dispatch
 from jobs.execution.dispatch import Refused
 from jobs.filtersets.jobs import JobFilterSet
@@ -42,6 +45,7 @@ class Forecast:
     total: int = 0
     acts: int = 0
     skips: list[tuple[str, int]] = field(default_factory=list)
+    note: str = ""  # what may stop some of them on the way
 
     @property
     def skipped(self) -> int:
@@ -59,33 +63,63 @@ def chosen_jobs(team_ids: Iterable[int], selection: dict) -> QuerySet[Job]:  # t
 
 
 def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecast:
-    """Counts the selection once more, now (J15, J16). One grouped query."""
+    """Counts the selection once more, now (J15, J16). One grouped query; two a team to resend."""
     operable = set(operable)
-    groups = (
+    groups: Any = (
         jobs.order_by()
         .values("team_id", "status", is_asked=Q(cancel_requested_at__isnull=False),
-                is_resent=Q(resent_as__isnull=False), is_reported=Q(kind__in=REPORTED_KINDS))
-        .annotate(count=Count("pk"))
+                is_resent=Q(resent_as__isnull=False), is_reported=Q(kind__in=REPORTED_KINDS),
+                is_gone=Q(pipeline__isnull=True),
+                is_unpublished=Q(pipeline__archived_at__isnull=False)
+                | Q(pipeline__current_version__isnull=True))
+        .annotate(count=Count("pk"), record_count=Sum("total_count"))
     )  # fmt: skip
     found = Forecast()
-    skips: dict[str, int] = {}
+    skips: Counter[str] = Counter()
+    wanted: dict[int, tuple[int, int]] = {}  # team → (jobs, records) that would be made
     for group in groups:
-        found.total += group["count"]
-        why = skip_reason(
-            kind, group["status"], is_asked=group["is_asked"], is_resent=group["is_resent"],
-            is_reported=group["is_reported"], may_operate=group["team_id"] in operable,
-        )  # fmt: skip
-        if why:
-            skips[why] = skips.get(why, 0) + group["count"]
+        team_id, count, records = (
+            group.pop("team_id"),
+            group.pop("count"),
+            group.pop("record_count"),
+        )
+        found.total += count
+        if why := skip_reason(kind, **group, may_operate=team_id in operable):
+            skips[why] += count
         else:
-            found.acts += group["count"]
-    found.skips = sorted(skips.items(), key=lambda item: -item[1])
+            found.acts += count
+            before = wanted.get(team_id, (0, 0))
+            wanted[team_id] = (before[0] + count, before[1] + records)
+    if kind == BulkKind.RESEND:
+        _heed_plans(found, skips, wanted)
+    found.skips = skips.most_common()
     return found
 
 
+def _heed_plans(found: Forecast, skips: Counter[str], wanted: dict[int, tuple[int, int]]) -> None:
+    """What the teams' plans of this month do not hold. How the jobs share the records that are left
+    is known only on the way, so of those no more is said than that some may not fit.
+    """
+    for team in Team.objects.filter(pk__in=wanted):
+        count, records = wanted[team.pk]
+        of_jobs, of_records = meters(team)
+        if of_jobs.allowed is not None:
+            beyond = min(max(count - max(of_jobs.allowed - of_jobs.used, 0), 0), count)
+            found.acts -= beyond
+            if beyond:
+                skips[f"the plan's {of_jobs.allowed:,} jobs of this month are used up"] += beyond
+        if of_records.allowed is not None:
+            left = max(of_records.allowed - of_records.used, 0)
+            if records > left:
+                found.note = (
+                    f"They need {records:,} records, and {left:,} of the plan's"
+                    f" {of_records.allowed:,} are left this month: what does not fit is skipped."
+                )
+
+
 def skip_reason(
-    kind: str, status: str, *, is_asked: bool, is_resent: bool, is_reported: bool,
-    may_operate: bool,
+    kind: str, status: str, *, is_asked: bool, is_resent: bool, is_reported: bool, is_gone: bool,
+    is_unpublished: bool, may_operate: bool,
 ) -> str:  # fmt: skip
     if not may_operate:
         return "your role in its team does not allow it"
@@ -97,7 +131,11 @@ def skip_reason(
         return f"{JobStatus(status).label.lower()}: only failed and cancelled jobs are resent"
     if is_reported:
         return "another program does this work: start it again there"
-    return "already resent" if is_resent else ""
+    if is_resent:
+        return "already resent"
+    if is_gone:
+        return "what it ran has been deleted"
+    return "what it ran is archived or not published" if is_unpublished else ""
 
 
 def start(
@@ -216,7 +254,9 @@ def _next_jobs(action: BulkAction) -> list[Job]:
     jobs = chosen_jobs(action.team_ids, action.selection)
     # A status filter would lose the jobs that this very action has changed or that ended since:
     # the walk keeps to ids below the cursor, so each is looked at once.
-    return list(jobs.filter(pk__lt=below).order_by("-pk").select_related("resent_as")[:SLICE])
+    return list(
+        jobs.filter(pk__lt=below).order_by("-pk").select_related("resent_as", "pipeline")[:SLICE]
+    )
 
 
 def _act_once(
@@ -227,7 +267,10 @@ def _act_once(
         made, why = None, skip_reason(
             action.kind, job.status, is_asked=job.cancel_requested_at is not None,
             is_resent=getattr(job, "resent_as", None) is not None,
-            is_reported=job.kind in REPORTED_KINDS, may_operate=may_operate,
+            is_reported=job.kind in REPORTED_KINDS, is_gone=job.pipeline is None,
+            is_unpublished=job.pipeline is not None
+            and (job.pipeline.archived_at is not None or job.pipeline.current_version_id is None),
+            may_operate=may_operate,
         )  # fmt: skip
         if not why:
             made, why = _act(action, job)

@@ -68,6 +68,11 @@ def test_all_that_match_are_counted_again_and_the_skipped_are_named(
     expect(bar).to_contain_text("52 ticked")
     expect(bar.get_by_label("all 57 matching this filter")).to_be_focused()
     bar.get_by_label("all 57 matching this filter").check()
+    ticks.first.uncheck(force=True)
+    expect(bar).to_contain_text("51 ticked")  # not "all" any more
+    ticks.first.check(force=True)
+    bar.get_by_label("all 57 matching this filter").check()
+    expect(bar.get_by_role("button", name="Resend…")).to_be_hidden()  # all are here: none allows it
     make_many(project, 1)
     bar.get_by_role("button", name="Cancel…").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Cancel 53 jobs?")

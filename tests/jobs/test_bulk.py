@@ -67,6 +67,36 @@ def test_reported_work_is_not_promised_to_be_resent(as_user, operator, make_jobs
     assert "<strong>1</strong> will be skipped: another program does this work" in html
 
 
+def test_what_cannot_be_resent_is_told_before(as_user, operator, make_jobs, team):
+    """J16: deleted, archived, and beyond the plan, as the action itself skips them."""
+    gone = make_jobs("failed", pipeline=None, version=None)
+    shelved = Pipeline.objects.create(
+        team=team, kind="workflow", name="Old", slug="old", archived_at=timezone.now()
+    )
+    old = make_jobs("cancelled", "failed", pipeline=shelved, version=None)
+    good = make_jobs(*["failed"] * 4)
+    team.monthly_job_limit, team.monthly_record_limit = 3, 2
+    team.save()
+    jobs = [*gone, *old, *good]
+    query = "&".join(f"job={job.pk}" for job in jobs)
+    html = as_user(operator).get(f"{reverse('jobs:bulk')}?action=resend&{query}").content.decode()
+    assert "Resend 3 jobs?" in html
+    for line in (
+        "<strong>2</strong> will be skipped: what it ran is archived or not published.",
+        "<strong>1</strong> will be skipped: what it ran has been deleted.",
+        "<strong>1</strong> will be skipped: the plan&#x27;s 3 jobs of this month are used up.",
+        "They need 4 records, and 2 of the plan&#x27;s 2 are left this month",
+    ):
+        assert line in html, line
+    start(as_user(operator), jobs, action="resend")
+    bulk_actions.work()
+    action = BulkAction.objects.get()
+    assert (action.acted_count, action.skipped_count) == (2, 5)
+    reasons = list(BulkActionItem.objects.values_list("skipped_reason", flat=True))
+    assert reasons.count("what it ran is archived or not published") == 2
+    assert reasons.count("what it ran has been deleted") == 1
+
+
 def test_all_matching_the_filter_is_counted_again_and_runs_in_the_background(
     as_user, operator, make_jobs, django_capture_on_commit_callbacks
 ):

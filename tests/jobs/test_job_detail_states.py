@@ -58,3 +58,21 @@ def test_a_runs_steps_are_drawn_as_far_as_they_are(
     timeline = timeline_of(job, now)
     assert timeline is not None
     assert timeline.steps[0].state == "running"
+
+
+def test_an_uncertain_job_leads_to_the_decision(
+    as_user: Callable[[User], Client], viewer: User, operator: User, project: Project
+) -> None:
+    """A force stop leaves it: whoever may decide is led to the record."""
+    now = timezone.now()
+    job = Job.objects.create(
+        team=project.team, project=project, kind="workflow", label="x", name="x", started_at=now,
+        status="cancelled", total_count=1, uncertain_count=1, completed_at=now,
+    )  # fmt: skip
+    address = f"/portal/projects/{project.slug}/records?run={job.pk}&amp;status=uncertain"
+    for user, words in ((operator, "Decide about it"), (viewer, "Show it")):
+        page = as_user(user).get(job.get_absolute_url()).content.decode()
+        assert (
+            f'1 record is uncertain: whether a call arrived is not known. <a class="link" href="{address}">{words}</a>'
+            in page
+        )

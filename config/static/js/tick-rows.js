@@ -1,4 +1,5 @@
-// Ticked rows: the bar says how many, and offers only what at least one of them allows.
+// Ticked rows: the bar says how many, and offers only what at least one of them allows. Beyond the
+// page nobody knows what the others allow, so that "all matching" offers both.
 // Without JavaScript the bar appears with the first tick (CSS) and offers both.
 const bar = document.querySelector("[data-bulk-bar]");
 
@@ -14,13 +15,16 @@ function show() {
   all.closest("label").hidden = !all.checked && !isEveryRow;
   bar.querySelector("[data-bulk-page]").hidden = all.checked || isEveryRow;
   const kinds = new Set([...wanted].map((box) => box.dataset.action));
+  const isBeyond = all.checked && Boolean(document.querySelector("#older-jobs, .pager-up"));
   for (const button of bar.querySelectorAll("[data-bulk-action]")) {
-    button.hidden = !all.checked && !kinds.has(button.dataset.bulkAction);
+    button.hidden = !isBeyond && !kinds.has(button.dataset.bulkAction);
   }
 }
 
 if (bar) {
   document.addEventListener("change", (event) => {
+    // Whoever takes one row out does not mean all that match any more.
+    if (event.target.matches(".tick:not(:checked)")) bar.querySelector(".tick-all").checked = false;
     if (event.target.matches(".tick, .tick-all")) show();
   });
   document.addEventListener("jobs:row", show);
