@@ -23,14 +23,15 @@ from typing import Any, TypeVar
 
 from celery import Task, current_app
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q
-from django.utils import timezone
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
 
 from accounts.permissions import SYSTEM, Actor
 from jobs import events, reporting
 from jobs.events import EventKind
 from jobs.models import Job
 from jobs.models.jobs import JobKind
+from jobs.rounds import one_by_one
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 from projects.models import Project
 
@@ -133,9 +134,7 @@ class TrackedTask(Task):  # type: ignore[misc]
         self._written = time.monotonic()
         began = Job.objects.filter(
             pk=job_id, status=JobStatus.PENDING, cancel_requested_at=None
-        ).update(
-            status=JobStatus.RUNNING, started_at=timezone.now(), last_heartbeat_at=timezone.now()
-        )
+        ).update(status=JobStatus.RUNNING, started_at=Now(), last_heartbeat_at=Now())
         if began:
             events.emit(job_id, EventKind.STARTED, f"Started by {self.request.hostname}.")
         return bool(began)
@@ -158,7 +157,7 @@ class TrackedTask(Task):  # type: ignore[misc]
         if total is None and now - self._written < SECONDS_BETWEEN:
             return
         self._written = now
-        fields: dict[str, Any] = {"last_heartbeat_at": timezone.now()}
+        fields: dict[str, Any] = {"last_heartbeat_at": Now()}
         if total is not None:
             fields |= {"total_count": total, "planned_count": total, "done_count": min(done, total)}
         running = Job.objects.filter(pk=job_id, status__in=ACTIVE_JOB_STATUSES)
@@ -178,7 +177,7 @@ def _heartbeat(job_id: int) -> Iterator[None]:
     def beat() -> None:
         while not is_over.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(DatabaseError):
-                Job.objects.filter(pk=job_id).update(last_heartbeat_at=timezone.now())
+                Job.objects.filter(pk=job_id).update(last_heartbeat_at=Now())
             connection.close()
 
     thread = threading.Thread(target=beat, name="tracked-heartbeat", daemon=True)
@@ -193,19 +192,20 @@ def _heartbeat(job_id: int) -> Iterator[None]:
 def sweep_tasks() -> None:
     """Tasks whose worker was lost have failed; those whose message was lost are sent again."""
     tasks = Job.objects.filter(kind=JobKind.TASK)
-    silent_since = timezone.now() - LOST_AFTER
-    lost = tasks.active().filter(status=JobStatus.RUNNING, last_heartbeat_at__lt=silent_since)
-    for job_id in list(lost.values_list("pk", flat=True)[:SLICE]):
-        reporting.end(
-            job_id, SYSTEM, JobStatus.FAILED, error_type="worker_lost",
-            error="The task's worker has not been heard of for a minute.",
-        )  # fmt: skip
+    silent_since = Now() - LOST_AFTER
+    lost = (
+        tasks.active()
+        .annotate(heard_at=Coalesce("last_heartbeat_at", "started_at", "created_at"))
+        .filter(status=JobStatus.RUNNING, heard_at__lt=silent_since)
+    )
+    one_by_one(list(lost.values_list("pk", flat=True)), _lose, what="A lost task")
     waiting = tasks.active().filter(
         Q(last_claimed_at=None) | Q(last_claimed_at__lt=silent_since),
         status=JobStatus.PENDING, created_at__lt=silent_since,
     )  # fmt: skip
-    for job in list(waiting.only("options", "input")[:SLICE]):
-        if not waiting.filter(pk=job.pk).update(last_claimed_at=timezone.now()):
+    longest_first = waiting.order_by(F("last_claimed_at").asc(nulls_first=True), "pk")
+    for job in list(longest_first.only("options", "input")[:SLICE]):
+        if not waiting.filter(pk=job.pk).update(last_claimed_at=Now()):
             continue
         try:
             current_app.send_task(
@@ -213,6 +213,13 @@ def sweep_tasks() -> None:
             )
         except Exception as error:  # noqa: BLE001 -- every transport has errors of its own
             logger.warning("The broker took no message (%s); the sweep sends it again.", error)
+
+
+def _lose(job_id: int) -> bool:
+    return reporting.end(
+        job_id, SYSTEM, JobStatus.FAILED, error_type="worker_lost",
+        error="The task's worker has not been heard of for a minute.",
+    )  # fmt: skip
 
 
 __all__ = ["Cancelled", "TrackedTask", "sweep_tasks"]

@@ -12,10 +12,10 @@ from jobs.events import EventKind
 from jobs.execution import hints, plan
 from jobs.execution.errors import Refused
 from jobs.models import Job
+from jobs.rounds import one_by_one
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 
-TEAMS = 200  # a round looks at
-JOBS = 50  # a round lets in of each
+JOBS = 50  # a round lets in of each team
 
 
 def held() -> "QuerySet[Job]":
@@ -26,14 +26,17 @@ def held() -> "QuerySet[Job]":
 
 def let_in() -> int:
     """One round of the sweep: charge and queue what the plan has room for; how many."""
-    teams = list(held().order_by("team_id").values_list("team_id", flat=True).distinct()[:TEAMS])
+    teams = held().order_by("team_id").values_list("team_id", flat=True).distinct()
+    return one_by_one(list(teams), _let_in_of, what="A team's runs that wait for its plan")
+
+
+def _let_in_of(team_id: int) -> int:
     count = 0
-    for team_id in teams:
-        for job in held().filter(team_id=team_id).select_related("team").order_by("pk")[:JOBS]:
-            # Asked before: a round that changes nothing should write nothing.
-            if not plan.state(job.team).fits(job.total_count) or not _let_in(job):
-                break
-            count += 1
+    for job in held().filter(team_id=team_id).select_related("team").order_by("pk")[:JOBS]:
+        # Asked before: a round that changes nothing should write nothing.
+        if not plan.state(job.team).fits(job.total_count) or not _let_in(job):
+            break
+        count += 1
     return count
 
 

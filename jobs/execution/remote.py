@@ -31,12 +31,12 @@ from jobs.failures import normalise_cause
 from jobs.models import Agent, Batch, Job, LateReport, Record
 from jobs.models.agents import AgentKind
 from jobs.models.jobs import JobKind
+from jobs.rounds import one_by_one
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus, RecordStatus
 
 LEASE = timedelta(seconds=60)
 OWNER = "agent:"  # the beginning of a remote lease's owner
 LOOKED_AT = 20
-SLICE = 200
 
 
 @dataclass(slots=True, frozen=True)
@@ -163,17 +163,26 @@ def finish(
 
 def sweep_lost() -> int:
     """Jobs whose remote agent has not been heard of in time have failed; how many (G2)."""
-    expired = Batch.objects.filter(
-        status=BatchStatus.RUNNING, lease_owner__startswith=OWNER, lease_expires_at__lt=Now()
-    )
-    count = 0
-    for batch in list(expired.select_related("job").order_by("lease_expires_at")[:SLICE]):
-        with transaction.atomic():
-            if not expired.filter(pk=batch.pk, fence=batch.fence).update(fence=F("fence") + 1):
-                continue
-            count += 1
-            _lose(batch)
-    return count
+    ids = list(_expired().values_list("pk", flat=True))
+    return one_by_one(ids, _lose_expired, what="A lost agent's job")
+
+
+def _expired() -> "QuerySet[Batch]":
+    return Batch.objects.filter(
+        Q(lease_expires_at__lt=Now()) | Q(lease_expires_at=None),
+        status=BatchStatus.RUNNING, lease_owner__startswith=OWNER,
+    )  # fmt: skip
+
+
+def _lose_expired(batch_id: int) -> bool:
+    with transaction.atomic():
+        batch = _expired().filter(pk=batch_id).select_related("job").first()
+        if batch is None or not _expired().filter(pk=batch_id, fence=batch.fence).update(
+            fence=F("fence") + 1
+        ):
+            return False
+        _lose(batch)
+    return True
 
 
 def _beat(agent: Agent, *, version: str = "") -> None:

@@ -5,17 +5,17 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from jobs import events
 from jobs.events import EventKind
 from jobs.models import Batch, Job
 from jobs.models.jobs import JobKind
+from jobs.rounds import one_by_one
 from jobs.statuses import ACTIVE_JOB_STATUSES, BatchStatus, JobStatus
 from projects.models import Project
 
 SILENT_AFTER = timedelta(seconds=60)
-SLICE = 200
 # Work that other programs report is as quiet as they like.
 OWN_KINDS = (JobKind.SPINNER, JobKind.WORKFLOW)
 
@@ -30,20 +30,26 @@ def mark() -> None:
     running = Job.objects.filter(
         status__in=ACTIVE_JOB_STATUSES, status=JobStatus.RUNNING, kind__in=OWN_KINDS
     )
-    silent = running.filter(stalled_at=None, last_heartbeat_at__lt=Now() - SILENT_AFTER).exclude(
-        _may_rest()
+    silent = (
+        # A job that was never heard of is silent since its start.
+        running.annotate(heard_at=Coalesce("last_heartbeat_at", "started_at", "created_at"))
+        .filter(stalled_at=None, heard_at__lt=Now() - SILENT_AFTER)
+        .exclude(_may_rest())
     )
-    for job in silent.only("id", "last_heartbeat_at", "agent_name")[:SLICE]:
+
+    def mark_silent(job: Any) -> None:
         with transaction.atomic():
             if silent.filter(pk=job.pk).update(stalled_at=Now()):
                 events.emit(
                     job.pk, EventKind.STALLED,
-                    f"Nothing has been heard of this job since "
-                    f"{job.last_heartbeat_at:%H:%M:%S} UTC.",
-                    payload={"last_heartbeat_at": str(job.last_heartbeat_at)},
+                    f"Nothing has been heard of this job since {job.heard_at:%H:%M:%S} UTC.",
+                    payload={"last_heartbeat_at": str(job.heard_at)},
                 )  # fmt: skip
+
+    one_by_one(list(silent.only("id")), mark_silent, what="A silent job")
     back = running.filter(last_heartbeat_at__gt=F("stalled_at"))
-    for job in back.only("id", "stalled_at", "last_heartbeat_at")[:SLICE]:
+
+    def clear(job: Job) -> None:
         with transaction.atomic():
             if back.filter(pk=job.pk).update(stalled_at=None):
                 events.emit(
@@ -51,6 +57,10 @@ def mark() -> None:
                     f"Heard of again after {_gap(job)}.",
                     payload={"silent_since": str(job.stalled_at)},
                 )  # fmt: skip
+
+    one_by_one(
+        list(back.only("id", "stalled_at", "last_heartbeat_at")), clear, what="A job heard of again"
+    )
 
 
 def rests() -> Q:

@@ -4,8 +4,6 @@ What the time meant (go on, or fail as timed out) is decided by the executor, wh
 journey (jobs/execution/passage.py, `wake`).
 """
 
-from itertools import groupby
-
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -14,28 +12,33 @@ from jobs.events import EventKind
 from jobs.execution import stalls
 from jobs.execution.retrying import requeue
 from jobs.models import Job, Record
-from jobs.statuses import JobStatus, RecordStatus
+from jobs.rounds import one_by_one
+from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus, RecordStatus
 
 SLICE = 500
-ROUND = 10_000  # records a sweep looks at
+ROUND = 10_000  # records a sweep wakes, about
 
 
 def resume_due() -> int:
-    """Records whose `wait_until` has passed, by the database's clock; how many."""
-    due = (
-        Record.objects.filter(
-            status=RecordStatus.WAITING, wait_until__lte=Now(), job__cancel_requested_at=None,
-            job__stop_error="",
-        )
-        .order_by("job_id", "position")
-        .values_list("job_id", "pk")
+    """Records whose `wait_until` has passed, by the database's clock; how many.
+
+    Every job with such records gets its share of the round, so that a small one does not wait
+    for a large one to be through.
+    """
+    due = Record.objects.filter(
+        status=RecordStatus.WAITING, wait_until__lte=Now(), job__cancel_requested_at=None,
+        job__stop_error="", job__status__in=ACTIVE_JOB_STATUSES,
     )  # fmt: skip
-    count = 0
-    for job_id, rows in groupby(list(due[:ROUND]), key=lambda row: row[0]):
-        ids = [pk for _, pk in rows]
-        for start in range(0, len(ids), SLICE):
-            count += _resume(job_id, ids[start : start + SLICE])
-    return count
+    jobs = list(due.order_by().values_list("job_id", flat=True).distinct())
+    share = max(SLICE, ROUND // max(1, len(jobs)))
+
+    def resume(job_id: int) -> int:
+        of_job = due.filter(job_id=job_id).order_by("position").values_list("pk", flat=True)
+        ids = list(of_job[:share])
+        slices = [ids[start : start + SLICE] for start in range(0, len(ids), SLICE)]
+        return sum(_resume(job_id, some) for some in slices)
+
+    return one_by_one(jobs, resume, what="Due waits of a job")
 
 
 def _resume(job_id: int, ids: list[int]) -> int:
