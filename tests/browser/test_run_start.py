@@ -108,6 +108,46 @@ def test_a_run_waits_for_the_plan_and_starts_when_the_limit_is_raised(
     assert (usage.job_count, usage.record_count) == (2, 45)
 
 
+LAUNCH_TWICE = """
+async ([url, fields, keys]) => {
+  const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
+  const launch = async (key) => {
+    const body = new URLSearchParams({ ...fields, launch_key: key, csrfmiddlewaretoken: token });
+    const answer = await fetch(url, { method: "POST", body, redirect: "manual" });
+    return answer.type === "opaqueredirect" ? "started" : String(answer.status);
+  };
+  return (await Promise.all(keys.map(launch))).sort();
+}
+"""
+
+
+def test_two_launches_never_pass_the_plan_together(
+    page_as: Callable[..., Page],
+    operator: User,
+    team: Team,
+    project: Project,
+    make_spinner: Callable[..., Pipeline],
+    make_contacts: Callable[..., list[Contact]],
+) -> None:
+    """P4: two requests at once want the last hundred records of the plan, a hundred times over.
+    One starts, the other gets the page of the plan's limit, and the plan is never passed.
+    """
+    make_contacts(100)
+    spinner = make_spinner()
+    page = page_as(operator)
+    page.goto(reverse("jobs:start_run", args=[project.slug]))
+    url = reverse("jobs:start_run_forecast", args=[project.slug])
+    fields = {"spinner": spinner.pk, "contacts": "all"}
+    for race in range(1, 101):
+        Team.objects.filter(pk=team.pk).update(monthly_record_limit=race * 100)
+        keys = [f"{team.slug}-{race}-{which}" for which in "ab"]
+        assert page.evaluate(LAUNCH_TWICE, [url, fields, keys]) == ["409", "started"]
+    usage = Usage.objects.get(team=team, month=this_month())
+    runs = Job.objects.filter(project=project)
+    assert (usage.record_count, usage.job_count) == (10_000, 100)
+    assert (runs.count(), sum(runs.values_list("total_count", flat=True))) == (100, 10_000)
+
+
 def test_only_those_that_failed_run_again(
     page_as: Callable[..., Page],
     operator: User,
