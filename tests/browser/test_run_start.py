@@ -241,7 +241,7 @@ def test_without_a_worker_every_page_says_how_to_start_one(
     # As it is after 45 seconds of silence.
     Worker.objects.update(last_heartbeat_at=timezone.now() - timedelta(minutes=2))
     page, ops = page_as(operator), page_as(operator)
-    notice = "No worker is up"
+    notice = "No worker is up: nothing moves"
     how = page.get_by_text("uv run manage.py up").first
     page.goto(reverse("jobs:start_run", args=[project.slug]))
     expect(page.get_by_text(notice)).to_be_visible()
