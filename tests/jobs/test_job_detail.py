@@ -211,8 +211,8 @@ def test_only_the_living_parts_come_with_a_poll_and_polling_ends(as_user, viewer
     engine.run_here()
     swap = client.get(address).content.decode()
     assert "<html" not in swap
-    for part in ("job-status", "job-actions", "job-timeline", "job-error", "job-output"):
-        assert f'id="{part}"' in swap
+    for part in ("status", "actions", "agent", "timeline", "error", "output"):
+        assert f'id="job-{part}"' in swap
         assert "hx-swap-oob" in swap
     assert "hx-get" not in swap.split('id="job-poll"')[1].split(">")[0]
 

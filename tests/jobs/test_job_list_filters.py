@@ -123,7 +123,7 @@ def test_exclusions_combine_and_hold_for_exports_and_bulk(
     confirm = client.get(
         reverse("jobs:bulk") + "?action=resend&all=1&f.not_workflow=se-work&f.not_agent=host-3"
     ).content.decode()
-    assert "Resend 1 job" in confirm
+    assert "All 1 matching not workflow “se-work”, not agent “host-3”" in confirm
     nothing = text_of(client, "?not_workflow=changelog&workflow=changelog")
     assert "No job matches these filters" in nothing
     assert "Clear not workflow: changelog" in nothing
