@@ -5,6 +5,7 @@ It costs one statement where nobody is to be told, and two or three more where s
 
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
@@ -17,8 +18,6 @@ from jobs.notices import hints
 from jobs.statuses import JobStatus
 
 COUNTS = ("total_count", "done_count", "failed_count", "uncertain_count")
-_UNSET = NoticeRules()
-DEFAULTS = {"in_app": _UNSET.in_app, "email": _UNSET.email, "slack": _UNSET.slack}
 
 
 class _Follower(NamedTuple):
@@ -82,11 +81,19 @@ def is_a_failure(status: str, failed_count: int, uncertain_count: int) -> bool:
     return status == JobStatus.FAILED
 
 
+def default_rules() -> dict[str, str]:
+    """Of who never set any. A mail that would only be printed in the log is nobody's default."""
+    unset = NoticeRules()
+    email = unset.email if settings.EMAIL_HOST else NoticeRule.NEVER
+    return {"in_app": unset.in_app, "email": email, "slack": unset.slack}
+
+
 def _wanted(follower: _Follower, *, is_failure: bool) -> list[str]:
     """Of "in_app", "email" and "slack", those the rules want; never set ones are the defaults."""
     holding = {NoticeRule.ALWAYS, NoticeRule.ON_FAILURE} if is_failure else {NoticeRule.ALWAYS}
-    rules = zip(DEFAULTS, follower[1:], strict=True)
-    return [name for name, rule in rules if (rule or DEFAULTS[name]) in holding]
+    defaults = default_rules()
+    rules = zip(defaults, follower[1:], strict=True)
+    return [name for name, rule in rules if (rule or defaults[name]) in holding]
 
 
 def _hand_over(job_id: int, ways: list[tuple[int, str]]) -> None:

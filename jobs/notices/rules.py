@@ -6,6 +6,7 @@ from django.db import transaction
 from yarl import URL
 
 from accounts.models import NoticeRules, User
+from jobs.notices.making import default_rules
 from jobs.steps import guard
 from projects import secrets
 
@@ -14,7 +15,8 @@ LONGEST_ADDRESS = 2_000
 
 def rules_of(user: User) -> NoticeRules:
     """The defaults, unsaved, for who never set any."""
-    return NoticeRules.objects.filter(user=user).first() or NoticeRules(user=user)
+    kept = NoticeRules.objects.filter(user=user).first()
+    return kept or NoticeRules(user=user, **default_rules())
 
 
 @transaction.atomic

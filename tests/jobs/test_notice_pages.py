@@ -160,8 +160,9 @@ def sent(**changes) -> dict[str, str]:
     return {"in_app": "always", "email": "on_failure", "slack": "never", **changes}
 
 
-def test_rules_begin_with_defaults_and_are_saved(as_user, viewer):
+def test_rules_begin_with_defaults_and_are_saved(as_user, viewer, settings):
     """X6: for everybody, viewers too."""
+    settings.EMAIL_HOST = "mail.example"
     client = as_user(viewer)
     page = body_of(client, RULES)
     for name, rule in sent().items():

@@ -112,10 +112,11 @@ def test_a_run_that_ends_tells_its_starter_once(make_spinner, make_contacts, ope
 
 
 def test_a_job_that_ends_again_after_a_retry_tells_nobody_twice(
-    make_spinner, make_contacts, operator, builder, outside
+    make_spinner, make_contacts, operator, builder, outside, settings
 ):
     """X6: at most one notice; who began to follow in between gets theirs."""
     make_contacts(3)
+    settings.EMAIL_HOST = "mail.example"
     outside.answer = lambda record, count: Failed("refused", "provider_error")
     job = run_spinner(make_spinner(pipeline_with("act")), Actor(user=operator))
     notice = job.notices.get()
@@ -216,8 +217,11 @@ def test_a_correction_tells_only_where_it_ends_the_job(
         (False, "always", "always", True, True),
     ],
 )
-def test_rules(make_spinner, make_contacts, operator, outside, fails, in_app, email, bell, mailed):
+def test_rules(
+    make_spinner, make_contacts, operator, outside, settings, fails, in_app, email, bell, mailed
+):
     """X6: always, on failure, never; a run with one failed record is a failure."""
+    settings.EMAIL_HOST = "mail.example"
     if in_app:
         rule(operator, in_app=in_app, email=email)
     make_contacts(3)
@@ -230,6 +234,20 @@ def test_rules(make_spinner, make_contacts, operator, outside, fails, in_app, em
     assert Notice.objects.filter(read_at=None).exists() == bell
     assert Delivery.objects.filter(channel="email").exists() == mailed
     assert Notice.objects.exists() == (bell or mailed)
+
+
+def test_without_a_mail_server_nobody_is_mailed_unasked(
+    make_spinner, make_contacts, operator, builder, outside
+):
+    """X6: a demo's terminal stays readable; whoever asks for mail finds it in the log."""
+    make_contacts(1)
+    outside.answer = lambda record, count: Failed("refused", "provider_error")
+    rule(builder, email="always")
+    job = launch(make_spinner(pipeline_with("act")), Actor(user=operator))
+    following.follow(job.pk, builder)
+    work_off(job)
+    assert Notice.objects.count() == 2
+    assert [one.user for one in Delivery.objects.all()] == [builder]
 
 
 def outside_ok():
