@@ -33,7 +33,7 @@ CATALOGUE: dict[str, Failure] = {
         "Read the error, refine the task, and queue it again.",
     ),
     "provider_error": Failure(
-        "Provider error", "The other side answered with an error.",
+        "Provider error", "The other side could not be reached, or answered with an error.",
         "Read its answer below; retry once it is well again.",
     ),
     "rejected_request": Failure(

@@ -239,6 +239,8 @@ def _record(row: StepRow, event: JobEvent) -> None:
         return
     start = datetime.fromtimestamp(event.at.timestamp() - length, tz=event.at.tzinfo)
     row.span.start = row.span.start or start
+    if row.attempts > 1:
+        length = max(length, (event.at - row.span.start).total_seconds())
     row.span.end, row.span.seconds = event.at, length
     row.state = "failed" if event.kind == EventKind.STEP_FAILED else "done"
     row.error = event.message if event.kind == EventKind.STEP_FAILED else ""

@@ -6,6 +6,7 @@ else on the page together; as one format string with escaped values 1 ms (docs/d
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from django import template
 from django.urls import reverse
@@ -37,16 +38,23 @@ AGENT = (
     '<span class="agent-name">{name}</span></a>'
 )
 WHY = '<span class="why" title="{0}">{0}</span>'
-ACT = '<a class="btn sm" role="button" href="{list_url}/{id}/{verb}" data-act>{word}</a>'
+ACT = (
+    '<a class="btn sm" role="button" href="{list_url}/{id}/{verb}?next={next}%23job-{id}" data-act>'
+    "{word}</a>"
+)
 RESENDED = '<button class="btn sm" type="button" disabled>Resended</button>'
 
 
 @register.simple_tag(takes_context=True)
 def job_rows(context: dict[str, Any], rows: Iterable[JobRow]) -> SafeString:
-    """`rows` as HTML; `carry` of the context is appended to every row's link."""
+    """`rows` as HTML; `carry` of the context is appended to every row's link, and `here` is the
+    list's query, to which an act returns (J6).
+    """
+    list_url = reverse("jobs:list")
     urls = {
-        "list_url": reverse("jobs:list"), "agents": reverse("jobs:agents"),
+        "list_url": list_url, "agents": reverse("jobs:agents"),
         "carry": escape(context.get("carry", "")),
+        "next": quote(list_url + context.get("here", "")),
     }  # fmt: skip
     return SafeString("".join([_row(row, urls) for row in rows]))
 
@@ -72,7 +80,7 @@ def _row(row: JobRow, urls: dict[str, str]) -> str:
         at=row.at,
         at_words=row.at_words,
         ago=row.ago,
-        action=_action(row, urls["list_url"]),
+        action=_action(row, urls),
     )
 
 
@@ -87,9 +95,12 @@ def _agent(row: JobRow, url: str) -> str:
     return AGENT.format(url=url, initials=escape(row.initials), name=escape(row.agent))
 
 
-def _action(row: JobRow, list_url: str) -> str:
+def _action(row: JobRow, urls: dict[str, str]) -> str:
     if row.action == "resended":
         return RESENDED
     if not row.action:
         return ""
-    return ACT.format(list_url=list_url, id=row.id, verb=row.action, word=row.action.capitalize())
+    return ACT.format(
+        list_url=urls["list_url"], id=row.id, verb=row.action, word=row.action.capitalize(),
+        next=urls["next"],
+    )  # fmt: skip

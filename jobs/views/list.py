@@ -83,6 +83,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             "rows": rows_of([job for job in page.rows if job.id not in exact_ids], self.roles, now),
             "page": page,
             "carry": carried(params),
+            "here": kept(params),
             "query": kept(params, drop=CURSORS),
             "now_ms": round(now.timestamp() * 1000),
             "can_operate": bool(self.teams_with(Right.OPERATE)),
@@ -211,6 +212,7 @@ class JobUpdatesView(JobSelectionMixin, TemplateView):
         return super().get_context_data(
             rows=rows_of(listed(columns_of(jobs)), self.roles),
             carry=carried(params),
+            here=kept(params, drop=("rows", "newest")),
             new_count=self._newer(int(newest)) if newest.isdecimal() else 0,
             new_cap=NEW_CAP,
             query=kept(params, drop=(*CURSORS, "rows", "newest")),

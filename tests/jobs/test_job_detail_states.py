@@ -1,14 +1,17 @@
 """What a job's page says of the state it is in (SPEC section 7)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.permissions import Actor
+from jobs import events
+from jobs.events import EventKind
 from jobs.execution.dispatch import pause_project
-from jobs.models import Job, StepCount
+from jobs.models import Job, JobEvent, StepCount
 from jobs.timeline import timeline_of
 from projects.models import Contact, Pipeline, Project
 from tests.jobs.engine_rig import launch, work_off
@@ -76,3 +79,24 @@ def test_an_uncertain_job_leads_to_the_decision(
             f'1 record is uncertain: whether a call arrived is not known. <a class="link" href="{address}">{words}</a>'
             in page
         )
+
+
+def test_a_step_that_ran_thrice_takes_as_long_as_its_bar(project: Project) -> None:
+    """D2: from its first start to its last end, not its last try alone."""
+    at = timezone.now() - timedelta(minutes=1)
+    job = Job.objects.create(
+        team=project.team, project=project, kind="workflow", label="x", name="x", status="failed",
+        total_count=1, started_at=at, completed_at=at + timedelta(seconds=9),
+        steps=[{"name": "call"}], step_count=1,
+    )  # fmt: skip
+    told = [
+        (EventKind.CREATED, 0, {}), (EventKind.CLAIMED, 0, {}), (EventKind.STARTED, 0, {}),
+        (EventKind.STEP_STARTED, 0, {"step": 1}),
+        (EventKind.STEP_FAILED, 9, {"step": 1, "ms": 3, "attempts": 3}), (EventKind.FAILED, 9, {}),
+    ]  # fmt: skip
+    for kind, seconds, payload in told:
+        event = events.emit(job.pk, kind, payload=payload)
+        JobEvent.objects.filter(pk=event.pk).update(at=at + timedelta(seconds=seconds))
+    timeline = timeline_of(job)
+    assert timeline is not None
+    assert (timeline.steps[0].attempts, timeline.steps[0].span.length) == (3, "9.0s")

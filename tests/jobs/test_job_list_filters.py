@@ -161,3 +161,24 @@ def test_a_pending_row_says_why_it_waits(
     assert text.count(f"{project.name} was paused by {viewer.name}") == 24
     assert "&lt;b&gt;upgrade&lt;/b&gt;" in text
     assert "<b>upgrade" not in text
+
+
+def test_without_javascript_an_act_returns_to_the_same_list_and_row(
+    as_user: Callable[[User], Client], operator: User, jobs: list[Job]
+) -> None:
+    """J6, X10: with its filters and a message of what happened; also from a patched row."""
+    job = jobs[0]
+    Job.objects.filter(pk=job.pk).update(status="pending", planned_count=0)
+    client = as_user(operator)
+    query = "?workflow=se-work&not_agent=host-2"
+    rows = [text_of(client, query)]
+    rows.append(client.get(f"{URL}/updates{query}&rows={job.pk}&newest=1").content.decode())
+    for text in rows:
+        found = re.search(rf'href="(/portal/jobs/{job.pk}/cancel\?next=[^"]*)"', text)
+        assert found
+        form = client.get(found[1]).content.decode()
+        next_url = html.unescape(re.search(r'name="next" value="([^"]*)"', form)[1])
+        assert next_url == f"{URL}{query}#job-{job.pk}"
+    answer = client.post(f"{URL}/{job.pk}/cancel", {"next": next_url}, follow=True)
+    assert answer.redirect_chain[0][0] == next_url
+    assert f"Job #{job.pk} is cancelled." in answer.content.decode()

@@ -157,7 +157,10 @@ def test_a_workflow_that_fails_tells_with_its_ticket(
     )  # fmt: skip
     work_off(job)
     assert words.headline(job.notices.get()) == "SE Work (OPS-7) failed"
-    assert words.reason(job.notices.get()) == "The other side answered with an error."
+    assert (
+        words.reason(job.notices.get())
+        == "The other side could not be reached, or answered with an error."
+    )
 
 
 def test_an_agents_job_and_a_reported_one_tell(project, team, operator, make_spinner):
