@@ -10,8 +10,10 @@ from jobs.models import Job, Record
 from jobs.statuses import JobStatus
 
 SPEED_WINDOW = timedelta(seconds=60)
+SHORTEST_WINDOW = timedelta(seconds=5)
 LONGEST_WINDOW = timedelta(hours=1)
-SPEED_SAMPLE = 1_000
+FEW_TO_COUNT = 5_000
+MOST_COUNTED = 100_000
 ENOUGH_RECORDS = 10
 ENOUGH_SECONDS = 3
 STANDS_STILL = 5  # so many records should have ended meanwhile, and none did
@@ -59,8 +61,8 @@ class Speed:
 
 
 def speed_of(job: Job, now: datetime | None = None) -> Speed:
-    """At most two queries for a running job: the records that ended lately, and its rests. The
-    job's project should be loaded.
+    """At most two queries for a running job: how many records ended lately, and its rests.
+    The job's project should be loaded.
     """
     now = now or timezone.now()
     if job.started_at is None:
@@ -80,11 +82,8 @@ def speed_of(job: Job, now: datetime | None = None) -> Speed:
 
 def _forecast(job: Job, average: float | None, now: datetime) -> Speed:
     """By the speed now; right after a return, or where records end minutes apart, by the average."""
-    window = SPEED_WINDOW
-    if average:
-        window = min(max(window, timedelta(seconds=ENOUGH_RECORDS / average)), LONGEST_WINDOW)
-    since = max(now - window, job.resumed_at or job.started_at or now)
-    count, seconds = _ended_since(job, since, now)
+    since = max(now - _window(average), job.resumed_at or job.started_at or now)
+    count, seconds = _ended_since(job, since), (now - since).total_seconds()
     current = None
     if seconds >= ENOUGH_SECONDS and (average or count >= ENOUGH_RECORDS):
         current = count / seconds
@@ -95,6 +94,17 @@ def _forecast(job: Job, average: float | None, now: datetime) -> Speed:
         return Speed(unknown=TOO_EARLY)
     to_do = job.remaining_count - job.waiting_count
     return Speed(current, average, now + timedelta(seconds=to_do / rate))
+
+
+def _window(average: float | None) -> timedelta:
+    """A minute; less of a fast run, so that little is counted; more where records are far apart."""
+    if not average:
+        return SPEED_WINDOW
+    enough = timedelta(seconds=ENOUGH_RECORDS / average)
+    few = timedelta(seconds=FEW_TO_COUNT / average)
+    if enough > SPEED_WINDOW:
+        return min(enough, LONGEST_WINDOW)
+    return max(min(few, SPEED_WINDOW), SHORTEST_WINDOW)
 
 
 def _worked_seconds(job: Job, now: datetime) -> float | None:
@@ -115,13 +125,6 @@ def _worked_seconds(job: Job, now: datetime) -> float | None:
     return max((end - job.started_at).total_seconds() - rested, 0.0)
 
 
-def _ended_since(job: Job, since: datetime, now: datetime) -> tuple[int, float]:
-    """How many records ended, and in how many seconds; of very many the newest thousand."""
-    ended = list(
-        Record.objects.filter(project_id=job.project_id, job=job, completed_at__gte=since)
-        .order_by("-completed_at", "-id")
-        .values_list("completed_at", flat=True)[:SPEED_SAMPLE]
-    )
-    if len(ended) == SPEED_SAMPLE:
-        since = ended[-1] or since
-    return len(ended), (now - since).total_seconds()
+def _ended_since(job: Job, since: datetime) -> int:
+    ended = Record.objects.filter(project_id=job.project_id, job=job, completed_at__gte=since)
+    return ended.order_by()[:MOST_COUNTED].count()

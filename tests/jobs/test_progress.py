@@ -99,6 +99,15 @@ def test_what_is_slow_now_counts_more_than_what_was_fast(make_run):
     assert left(run) == pytest.approx(300, rel=0.1)
 
 
+def test_the_speed_of_a_fast_run_is_that_of_the_last_seconds(make_run, monkeypatch):
+    """R3: batches end at once, hundreds in the same instant."""
+    monkeypatch.setattr("jobs.progress.FEW_TO_COUNT", 100)
+    ended = [n + 0.5 for n in range(20) for _ in range(50 if n < 5 else 100)]
+    speed = speed_of(make_run(started=20, ended=ended, total=12_500))
+    assert speed.now == pytest.approx(50, rel=0.25)  # a batch may have left the window by now
+    assert speed.average == pytest.approx(87.5, rel=0.05)
+
+
 def test_records_minutes_apart_are_foretold_by_their_average(make_run):
     """R3: none ended within the last minute, and none had to."""
     run = make_run(started=2_400, ended=every(120, 20, until=90), total=50)
