@@ -28,9 +28,17 @@ def _ask() -> dict[str, Any]:
         with app.connection_for_read(
             connect_timeout=PATIENCE_SECONDS, transport_options=options
         ) as connection:
-            queue = app.amqp.queues[app.conf.task_default_queue]
-            bound = queue(connection.default_channel)
-            declared: Any = bound.queue_declare(passive=True)  # the stubs say: a name
+            return {"is_up": True, "depth": _depth(connection), "error": ""}
     except Exception as error:  # noqa: BLE001 - each broker's client raises its own
         return {"is_up": False, "depth": None, "error": type(error).__name__}
-    return {"is_up": True, "depth": declared.message_count, "error": ""}
+
+
+def _depth(connection: Any) -> int:
+    queue = app.amqp.queues[app.conf.task_default_queue]
+    try:
+        declared: Any = queue(connection.default_channel).queue_declare(passive=True)
+    except connection.channel_errors:
+        return (
+            0  # Redis keeps no key for an empty queue; RabbitMQ has none before the first message
+        )
+    return int(declared.message_count)

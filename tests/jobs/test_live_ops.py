@@ -6,11 +6,12 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
+from kombu import Connection
 
 from jobs import ops
 from jobs.durations import bucket
 from jobs.events import EventKind
-from jobs.execution import stalls
+from jobs.execution import broker, stalls
 from jobs.models import Batch, DurationRange, Job, Record, RecordMinute, StepMinute, Worker
 
 
@@ -102,6 +103,15 @@ def test_a_worker_is_shown_with_this_teams_work_alone(
     assert f"Renewal reminder #{mine.pk}</a>" in page
     assert f"#{foreign.pk}" not in page
     assert "Secret plan" not in page
+
+
+def test_an_empty_queue_is_no_broker_that_is_away(monkeypatch, as_user, viewer, project):
+    """Redis forgets a queue with its last message; asked for it, it answers with an error."""
+    monkeypatch.setattr(
+        broker.app, "connection_for_read", lambda **_: Connection("memory://nobody-declared-it")
+    )
+    assert broker.broker_state() == {"is_up": True, "depth": 0, "error": ""}
+    assert "Broker answers · 0 hints in it" in page_of(as_user(viewer), project)
 
 
 def test_a_silent_job_is_marked_and_cleared_and_the_gap_kept(as_user, viewer, project, make_job):
