@@ -17,8 +17,8 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models.functions import Now
 from django.http import Http404, QueryDict
-from django.utils import timezone
 
 from accounts.models import Team, User
 from accounts.permissions import Actor, Right, allows, role_in
@@ -175,28 +175,27 @@ def abort(action: BulkAction, actor: Actor) -> BulkAction:
     """Stop before the next job; what was done stays done. Harmless when it has ended."""
     BulkAction.objects.filter(
         pk=action.pk, status__in=[BulkStatus.PENDING, BulkStatus.RUNNING], abort_requested_at=None
-    ).update(abort_requested_at=timezone.now(), abort_requested_by_name=actor.name)
+    ).update(abort_requested_at=Now(), abort_requested_by_name=actor.name)
     BulkAction.objects.filter(
         pk=action.pk, status=BulkStatus.PENDING, abort_requested_at__isnull=False
-    ).update(status=BulkStatus.ABORTED, finished_at=timezone.now())
+    ).update(status=BulkStatus.ABORTED, finished_at=Now())
     action.refresh_from_db()
     return action
 
 
 def claim_next() -> BulkAction | None:
     """The oldest action that nobody works on, taken by one conditional UPDATE."""
-    now = timezone.now()
     free = BulkAction.objects.filter(
-        Q(lease_expires_at=None) | Q(lease_expires_at__lt=now),
+        Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
         status__in=[BulkStatus.PENDING, BulkStatus.RUNNING],
     )
     for pk in list(free.order_by("pk").values_list("pk", flat=True)[:5]):
         owner = uuid.uuid4().hex
         taken = free.filter(pk=pk).update(
-            lease_owner=owner, lease_expires_at=now + LEASE, status=BulkStatus.RUNNING
+            lease_owner=owner, lease_expires_at=Now() + LEASE, status=BulkStatus.RUNNING
         )
         if taken:
-            BulkAction.objects.filter(pk=pk, started_at=None).update(started_at=now)
+            BulkAction.objects.filter(pk=pk, started_at=None).update(started_at=Now())
             return BulkAction.objects.get(pk=pk)
     return None
 
@@ -232,16 +231,16 @@ def work_slice(action: BulkAction) -> bool:
         pk=action.pk, lease_owner=action.lease_owner, status=BulkStatus.RUNNING
     )
     if action.abort_requested_at:
-        held.update(status=BulkStatus.ABORTED, finished_at=timezone.now(), lease_owner="")
+        held.update(status=BulkStatus.ABORTED, finished_at=Now(), lease_owner="")
         return False
     jobs = _next_jobs(action)
     if not jobs:
-        held.update(status=BulkStatus.DONE, finished_at=timezone.now(), lease_owner="")
+        held.update(status=BulkStatus.DONE, finished_at=Now(), lease_owner="")
         return False
     operable = _operable_teams(action)
     with dispatch.one_hint():
         for job in jobs:
-            if not held.update(lease_expires_at=timezone.now() + LEASE):
+            if not held.update(lease_expires_at=Now() + LEASE):
                 return False
             if BulkAction.objects.filter(pk=action.pk).exclude(abort_requested_at=None).exists():
                 return True  # ended at the next call

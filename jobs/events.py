@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models, transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.permissions import SYSTEM, Actor
 from jobs.models import Job, JobEvent
@@ -73,7 +73,7 @@ def emit(
         number = Job.objects.values_list("event_count", flat=True).get(pk=job_id)
         event = JobEvent.objects.create(
             job_id=job_id, number=number, kind=kind, message=message[:500], payload=payload,
-            actor=actor.user, actor_name=actor.name, at=timezone.now(),
+            actor=actor.user, actor_name=actor.name, at=Now(),
         )  # fmt: skip
         announce(job_id)
     return event
@@ -90,7 +90,7 @@ def emit_for_all(
     """The same event for each of these jobs, in the caller's transaction and a few statements a
     slice. Tells no screen: that is `announce_team`.
     """
-    ids, payload, now = sorted(job_ids), payload or {}, timezone.now()
+    ids, payload = sorted(job_ids), payload or {}
     with transaction.atomic():
         for start in range(0, len(ids), SLICE):
             jobs = Job.objects.filter(pk__in=ids[start : start + SLICE])
@@ -99,7 +99,7 @@ def emit_for_all(
             JobEvent.objects.bulk_create(
                 JobEvent(
                     job_id=job_id, number=number, kind=kind, message=message[:500],
-                    payload=payload, actor=actor.user, actor_name=actor.name, at=now,
+                    payload=payload, actor=actor.user, actor_name=actor.name, at=Now(),
                 )
                 for job_id, number in jobs.values_list("pk", "event_count")
             )  # fmt: skip

@@ -11,10 +11,10 @@ UPDATE with its event; a second report of the same thing changes nothing. Not ch
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.permissions import Actor
-from jobs import events
+from jobs import clock, events
 from jobs.events import EventKind
 from jobs.execution.errors import Refused
 from jobs.models import Job, JobType
@@ -121,7 +121,7 @@ def _refuse(job: Job, status: str) -> None:
 
 def _run(job: Job, actor: Actor, **_: str) -> bool:
     changed = Job.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
-        status=JobStatus.RUNNING, started_at=timezone.now(), last_heartbeat_at=timezone.now()
+        status=JobStatus.RUNNING, started_at=Now(), last_heartbeat_at=Now()
     )
     if changed:
         events.emit(job.pk, EventKind.STARTED, f"Started by {actor.name}.", actor=actor)
@@ -131,7 +131,7 @@ def _run(job: Job, actor: Actor, **_: str) -> bool:
 def _stop(job: Job, actor: Actor, **_: str) -> bool:
     changed = Job.objects.filter(
         pk=job.pk, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None
-    ).update(cancel_requested_at=timezone.now(), cancel_requested_by_name=actor.name)
+    ).update(cancel_requested_at=Now(), cancel_requested_by_name=actor.name)
     if changed:
         events.emit(
             job.pk, EventKind.CANCEL_REQUESTED, f"{actor.name} is stopping it.", actor=actor
@@ -183,7 +183,7 @@ def end(
     """Close it, whatever was left of its count; True when this call ended it."""
     with transaction.atomic():
         job = Job.objects.get(pk=job_id)
-        now = timezone.now()
+        now = clock.now()
         rest = {
             JobStatus.COMPLETED: "done_count", JobStatus.FAILED: "failed_count",
             JobStatus.CANCELLED: "cancelled_count",

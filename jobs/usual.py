@@ -80,7 +80,7 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
     unless `at_once`. Returns the range, or None while there are too few jobs.
     """
     known = DurationRange.objects.filter(pipeline_id=pipeline_id, effort_level=effort).first()
-    if known and not at_once and timezone.now() - known.updated_at < LEARN_AGAIN_AFTER:
+    if known and not at_once and abs(timezone.now() - known.updated_at) < LEARN_AGAIN_AFTER:
         return Range(
             known.low_seconds, known.high_seconds, known.sample_count, known.corrected_count
         )

@@ -106,6 +106,21 @@ def test_only_set_wise_writes_ask_which_database_it_is() -> None:
     assert asking == {"jobs/execution/bulk.py", "jobs/querysets/journeys.py"}
 
 
+def test_the_engine_never_asks_the_clock_of_its_own_process() -> None:
+    """F11: it may be minutes off. The database's: `Now()` in a statement, else `clock.now()`."""
+    own = {("timezone", "now"), ("datetime", "now"), ("datetime", "utcnow"), ("time", "time")}
+    asking = {
+        path
+        for path, tree in modules().items()
+        if path.startswith(("jobs/execution/", "jobs/steps/", "jobs/events.py", "jobs/tracked.py"))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in own
+    }
+    assert not asking
+
+
 def test_only_one_module_writes_csv_files() -> None:
     writing = {
         path

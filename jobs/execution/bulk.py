@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from django.db import connection
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from projects.models import Contact
 
@@ -127,15 +128,15 @@ _UPDATE_ALL = (
 
 
 def insert_batches(
-    *, job_id: int, team_id: int, first_number: int, record_counts: Iterable[int], now: datetime
+    *, job_id: int, team_id: int, first_number: int, record_counts: Iterable[int]
 ) -> None:
-    """Batches `first_number`, `first_number + 1`, … of one job, due now."""
+    """Batches `first_number`, `first_number + 1`, … of one job, due now by the database's clock."""
     from jobs.models import Batch
 
     Batch.objects.bulk_create(
         Batch(
             job_id=job_id, team_id=team_id, number=number, record_count=count,
-            due_at=now, created_at=now,
+            due_at=Now(), created_at=Now(),
         )
         for number, count in enumerate(record_counts, start=first_number)
     )  # fmt: skip

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.permissions import Actor
 from jobs import events
@@ -45,12 +45,12 @@ def _ask(job: Job, actor: Actor) -> bool:
         with transaction.atomic():
             # Unclaimed batches never start; with none at work the job ends here and now.
             Batch.objects.filter(job_id=job.pk, status=BatchStatus.PENDING).update(
-                status=BatchStatus.CANCELLED, finished_at=timezone.now()
+                status=BatchStatus.CANCELLED, finished_at=Now()
             )
             asked = Job.objects.filter(
                 pk=job.pk, status__in=ACTIVE_JOB_STATUSES, cancel_requested_at=None
             ).update(
-                cancel_requested_at=timezone.now(), cancel_requested_by=actor.user,
+                cancel_requested_at=Now(), cancel_requested_by=actor.user,
                 cancel_requested_by_name=actor.name,
             )  # fmt: skip
             if not asked:
@@ -91,14 +91,14 @@ def force_stop(job: Job, actor: Actor) -> Job:
         owners = sorted(set(leases.values()))
         held.filter(pk__in=leases).update(
             status=BatchStatus.CANCELLED, fence=F("fence") + 1, lease_owner="",
-            lease_expires_at=None, finished_at=timezone.now(),
+            lease_expires_at=None, finished_at=Now(),
         )  # fmt: skip
         intents.restore(leases)
         taken = Job.objects.filter(
             pk=job.pk, status__in=ACTIVE_JOB_STATUSES,
-            cancel_requested_at__lte=timezone.now()
+            cancel_requested_at__lte=Now()
             - timedelta(seconds=settings.FORCE_STOP_AFTER_SECONDS),
-        ).update(force_stopped_at=timezone.now())  # fmt: skip
+        ).update(force_stopped_at=Now())  # fmt: skip
         if not taken:
             raise _not_yet(job)
         names = ", ".join(owners) or "no worker"

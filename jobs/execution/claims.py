@@ -13,9 +13,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
-from jobs import events
+from jobs import clock, events
 from jobs.events import EventKind
 from jobs.models import Agent, Batch, Job
 from jobs.models.agents import AgentKind
@@ -100,9 +99,11 @@ def _may_run() -> Q:
 def _claim_of(job_id: int, owner: str) -> Claim | None:
     waiting = Batch.objects.filter(job_id=job_id, status=BatchStatus.PENDING, due_at__lte=Now())
     rows = waiting.order_by("due_at", "number").values_list(
-        "pk", "team_id", "fence", "attempt_count", "commit_number", "is_split"
+        "pk", "team_id", "fence", "attempt_count", "commit_number", "is_split", Now()
     )
-    for batch_id, team_id, fence, attempt, commit_number, is_split in list(rows[:4]):
+    asked_at = clock.ticks()
+    for batch_id, team_id, fence, attempt, commit_number, is_split, now in list(rows[:4]):
+        clock.learn(now, asked_at)
         with transaction.atomic():
             taken = waiting.filter(pk=batch_id, fence=fence).update(
                 status=BatchStatus.RUNNING, lease_owner=owner,
@@ -149,7 +150,7 @@ def _enter_job(job_id: int) -> bool:
 
 def tell_start(job_id: int, agent: Agent) -> None:
     created_at, steps = Job.objects.values_list("created_at", "steps").get(pk=job_id)
-    waited = (timezone.now() - created_at).total_seconds()
+    waited = max(0.0, (clock.now() - created_at).total_seconds())
     events.emit(
         job_id, EventKind.CLAIMED, f"Taken by {agent.name} after {waited:.1f} s in the queue.",
         payload={"phase": "agent_setup", "agent": agent.name, "queued_seconds": round(waited, 3)},
@@ -204,7 +205,7 @@ def finish(claim: Claim) -> bool:
         Batch.objects.filter(pk=claim.batch_id, fence=claim.fence, status=BatchStatus.RUNNING)
         .update(
             status=BatchStatus.DONE, lease_owner="", lease_expires_at=None,
-            finished_at=timezone.now(),
+            finished_at=Now(),
         )
     )  # fmt: skip
 

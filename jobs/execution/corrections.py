@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.permissions import Actor
-from jobs import events
+from jobs import clock, events
 from jobs.events import EventKind
 from jobs.execution import counting
 from jobs.execution.errors import Refused
@@ -36,7 +36,7 @@ def correct_job(job: Job, actor: Actor, *, status: str, reason: str) -> Job:
         if rule:
             raise rule
         Batch.objects.filter(job_id=job.pk, status=BatchStatus.PENDING).update(
-            status=BatchStatus.CANCELLED, finished_at=timezone.now()
+            status=BatchStatus.CANCELLED, finished_at=Now()
         )
         _set_job(job.pk, was, status)
         events.emit(
@@ -137,7 +137,7 @@ def _set_job(job_id: int, was: str, status: str) -> None:
     job = Job.objects.get(pk=job_id)
     changed = Job.objects.filter(pk=job_id, status=was).update(
         status=status,
-        completed_at=job.completed_at or max(timezone.now(), job.started_at or timezone.now()),
+        completed_at=job.completed_at or max(clock.now(), job.started_at or clock.now()),
         is_corrected=True,
     )
     if not changed:

@@ -7,9 +7,9 @@ durable, acts, and hands in the result. When groups of them are committed: jobs/
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
+from jobs import clock
 from jobs.execution import acting, journal
 from jobs.execution.claims import Claim
 from jobs.execution.effects import LONGEST_NAP, Limits, backoff
@@ -101,7 +101,7 @@ class BatchRun:
                 continue
             state.status = "running"
             if not state.intent_step:
-                state.intent_at = datetime.now(UTC)  # the mark
+                state.intent_at = clock.now()  # the mark
             self.groups.result(state)
             await self.groups.flush()
             self._begin(state)

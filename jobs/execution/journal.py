@@ -8,7 +8,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Max, Min, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from jobs import events
 from jobs.events import EventKind
@@ -193,7 +192,7 @@ def _defer(claim: Claim, deferred: dict[int, float]) -> None:
     number = 1 + (Batch.objects.filter(job_id=claim.job_id).aggregate(n=Max("number"))["n"] or 0)
     batch = Batch.objects.create(
         job_id=claim.job_id, team_id=claim.team_id, number=number, record_count=len(deferred),
-        created_at=timezone.now(),
+        created_at=Now(),
     )  # fmt: skip
     wait = timedelta(seconds=max(deferred.values()))
     Batch.objects.filter(pk=batch.pk).update(due_at=Now() + wait)

@@ -1,11 +1,12 @@
 """Launch: one transaction writes job, usage, first slice of records and the first events."""
 
+import time
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.models import Team
 from accounts.permissions import Actor
@@ -123,10 +124,10 @@ def launch(
     job.step_count = len(version.steps)
     job.created_by, job.created_by_name = actor.user, actor.name
     job.source, job.launch_key = source or actor.source, launch_key
-    job.scheduled_for, job.resend_of = scheduled_for, resend_of
+    job.scheduled_for, job.resend_of, job.created_at = scheduled_for, resend_of, Now()
     try:
         with transaction.atomic():
-            began = timezone.now()
+            began = time.monotonic()
             refusal = _charge(job, pipeline, may_wait=waits_for_plan)
             ensure_pool(pipeline.team_id)
             job.save(force_insert=True)
@@ -139,7 +140,7 @@ def launch(
                 _plan_single(job)
             else:
                 planning.plan_first_slice(job)
-            ms = (timezone.now() - began).total_seconds() * 1000
+            ms = (time.monotonic() - began) * 1000
             events.emit(
                 job.pk, EventKind.QUEUED,
                 f"Waits for the plan. {refusal}" if refusal else "Queued for the workers.",
@@ -163,20 +164,19 @@ def _charge(job: Job, pipeline: Pipeline, *, may_wait: bool) -> Refused | None:
         team = Team.objects.get(pk=pipeline.team_id)  # its limits of this moment
         if not may_wait or not plan.state(team).ever_fits(job.total_count):
             raise
-        job.plan_held_at = timezone.now()
+        job.plan_held_at = Now()
         return refusal
     return None
 
 
 def _plan_single(job: Job) -> None:
-    now = timezone.now()
     batch = Batch.objects.create(
-        job=job, team_id=job.team_id, number=1, record_count=1, due_at=now, created_at=now
+        job=job, team_id=job.team_id, number=1, record_count=1, due_at=Now(), created_at=Now()
     )
     Record.objects.create(
         job=job, team_id=job.team_id, project_id=job.project_id,
         pipeline_id=job.pipeline_id, batch=batch, position=1,
-        contact_name=job.ticket_key or job.label, created_at=now,
+        contact_name=job.ticket_key or job.label, created_at=Now(),
     )  # fmt: skip
     Job.objects.filter(pk=job.pk).update(planned_count=1)
 

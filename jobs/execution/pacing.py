@@ -55,7 +55,7 @@ def reserve(job_id: int, per_minute: int) -> tuple[float, float, int]:
     count = max(1, per_minute // 60)
     with transaction.atomic():
         Job.objects.filter(pk=job_id).update(paced_until=F("paced_until"))  # the row lock
-        row = Job.objects.annotate(now=Now()).values_list("paced_until", "now").get(pk=job_id)
+        row = Job.objects.values_list("paced_until", Now()).get(pk=job_id)
         paced_until, now = row[0], _aware(row[1])
         start = max(paced_until or now, now)
         ahead = (start - now).total_seconds()

@@ -6,9 +6,10 @@ Nothing here touches the database or the network.
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from jobs import clock
 from jobs.durations import bucket
 from jobs.events import EventKind
 from jobs.execution.program import CompiledStep, Program
@@ -173,7 +174,7 @@ class Passage:
         if step is None:
             return True
         entry = self.open(state, step)
-        now = datetime.now(UTC)
+        now = clock.now()
         # Of no weight in the step's times, but what the journey and the timeline show.
         waited_ms = (now - datetime.fromisoformat(entry["started_at"])).total_seconds() * 1000
         if kind != "until" and state.wait_on_timeout == "fail":
@@ -198,7 +199,7 @@ class Passage:
         if shown:
             entry["input"] = excerpt(shown)
         state.status = "running"
-        state.intent_step, state.intent_at = step.number, datetime.now(UTC)
+        state.intent_step, state.intent_at = step.number, clock.now()
         return int(entry["attempts"])
 
     def withdraw(self, state: RecordState, reason: str) -> None:
@@ -237,7 +238,7 @@ class Passage:
 
     def log(self, entry: dict[str, Any], error: str, *, at: datetime | None = None) -> None:
         """Note how an attempt ended, and when: now, where nothing else is said."""
-        ended_at = at or datetime.now(UTC)
+        ended_at = at or clock.now()
         entry["log"].append({"at": ended_at.isoformat(), "error": error[:500]})
 
     # --- Entries ------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ class Passage:
         delta = self.deltas.get(step.number)
         if delta is None:
             delta = self.deltas[step.number] = StepDelta()
-        now = datetime.now(UTC)
+        now = clock.now()
         if state.started_at is None:
             state.started_at = now
         entry = state.entry(step.number)
@@ -332,7 +333,7 @@ class Passage:
         error_type: str = "",
         error_step: int = 0,
     ) -> None:
-        state.status, state.completed_at = status, datetime.now(UTC)
+        state.status, state.completed_at = status, clock.now()
         if state.started_at is None and status != "skipped":
             state.started_at = state.completed_at
         state.intent_step, state.intent_at = 0, None

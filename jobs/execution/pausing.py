@@ -5,7 +5,6 @@ from collections.abc import Collection
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from accounts.permissions import Actor
 from jobs import events
@@ -19,7 +18,7 @@ from projects.models import Project
 def pause_project(project: Project, actor: Actor, *, reason: str) -> Project:
     with transaction.atomic():
         changed = Project.objects.filter(pk=project.pk, paused_at=None).update(
-            paused_at=timezone.now(), paused_by=actor.user, paused_by_name=actor.name,
+            paused_at=Now(), paused_by=actor.user, paused_by_name=actor.name,
             pause_reason=reason[:300],
         )  # fmt: skip
         if not changed:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.db.models import F, Q
-from django.utils import timezone
 
 from accounts.models import Team, Usage
+from jobs import clock
 from jobs.execution.errors import Refused
 
 
@@ -41,7 +41,7 @@ class PlanState:
 
 
 def this_month() -> date:
-    return timezone.now().date().replace(day=1)
+    return clock.now().date().replace(day=1)
 
 
 def next_month(month: date) -> date:

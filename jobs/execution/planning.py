@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from jobs import clock
 from jobs.execution import bulk
 from jobs.execution.selection import Selection
 from jobs.models import Batch, Job, Record
@@ -55,7 +55,7 @@ def plan_next() -> bool:
 def plan_slice(job: Job, *, size: int) -> None:
     """Make the next `size` records; the cursor moves in the same transaction."""
     size = min(size, job.total_count - job.planned_count)
-    now, batch_size = timezone.now(), settings.BATCH_SIZE
+    now, batch_size = clock.now(), settings.BATCH_SIZE
     with transaction.atomic():
         moved = Job.objects.filter(pk=job.pk, planned_count=job.planned_count).update(
             planned_count=F("planned_count") + size, planning_leased_until=None
@@ -68,7 +68,7 @@ def plan_slice(job: Job, *, size: int) -> None:
         counts = [min(batch_size, size - start) for start in range(0, size, batch_size)]
         bulk.insert_batches(
             job_id=job.pk, team_id=job.team_id, first_number=first_number,
-            record_counts=counts, now=now,
+            record_counts=counts,
         )  # fmt: skip
         contacts = (
             Selection.from_json(job.selection)
@@ -92,7 +92,7 @@ def plan_slice(job: Job, *, size: int) -> None:
 
 def _fill(job: Job, first_number: int, made: int, size: int) -> None:
     """The selection has fewer contacts than it had at launch: close the totals."""
-    now, batch_size = timezone.now(), settings.BATCH_SIZE
+    now, batch_size = clock.now(), settings.BATCH_SIZE
     used_batches = -(-made // batch_size)
     Batch.objects.filter(job_id=job.pk, number__gte=first_number + used_batches).delete()
     if made % batch_size:

@@ -14,15 +14,14 @@ person decides on a resend. Locks are taken in the order of claims.py, after the
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
-from jobs import events
+from jobs import clock, events
 from jobs.events import EventKind
 from jobs.execution import counting, settle, statistics
 from jobs.execution.claims import tell_start
@@ -76,7 +75,7 @@ def claim(agent: Agent, *, key: str = "") -> Held | None:
                 continue
             Record.objects.filter(batch_id=batch_id, status=RecordStatus.PENDING).update(
                 status=RecordStatus.RUNNING,
-                started_at=Coalesce(F("started_at"), timezone.now()),
+                started_at=Coalesce(F("started_at"), Now()),
             )
             if not _enter(job_id, agent):
                 transaction.set_rollback(True)
@@ -186,7 +185,7 @@ def _lose_expired(batch_id: int) -> bool:
 
 
 def _beat(agent: Agent, *, version: str = "") -> None:
-    fields: dict[str, Any] = {"last_heartbeat_at": timezone.now()}
+    fields: dict[str, Any] = {"last_heartbeat_at": Now()}
     if version:
         fields["version"] = version
     Agent.objects.filter(pk=agent.pk).update(**fields)
@@ -295,7 +294,7 @@ def _entry(record: Record, job: Job, number: int) -> tuple[bool, dict[str, Any]]
     step = job.steps[number - 1]
     entry = {
         "step": number, "name": step["name"], "kind": step["kind"], "status": "running",
-        "started_at": datetime.now(UTC).isoformat(), "ms": 0, "attempts": 1, "input": {},
+        "started_at": clock.now().isoformat(), "ms": 0, "attempts": 1, "input": {},
         "output": {}, "error": "", "key": "", "log": [],
     }  # fmt: skip
     record.journey.append(entry)
@@ -306,7 +305,7 @@ def _end_record(
     job: Job, status: str, *, output: str, error: str, error_type: str, step: int
 ) -> None:
     record = Record.objects.get(job_id=job.pk)
-    now = timezone.now()
+    now = clock.now()
     fields: dict[str, Any] = {"completed_at": now, "started_at": record.started_at or now}
     if status == "done":
         fields |= {
@@ -328,7 +327,7 @@ def _end_record(
 def _close(job: Job, status: str) -> None:
     statistics.recount_steps(job.pk)
     Batch.objects.filter(job_id=job.pk, status=BatchStatus.RUNNING).update(
-        status=status, lease_owner="", lease_expires_at=None, finished_at=timezone.now()
+        status=status, lease_owner="", lease_expires_at=None, finished_at=Now()
     )
     settle.settle(job.pk)
 

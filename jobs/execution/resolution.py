@@ -6,10 +6,9 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.utils import timezone
 
 from accounts.permissions import SYSTEM, Actor
-from jobs import events
+from jobs import clock, events
 from jobs.events import EventKind
 from jobs.execution import counting, hints, settle, stalls
 from jobs.execution.errors import PRUNED, Refused
@@ -78,7 +77,7 @@ def give_up(record: Record, actor: Actor, *, note: str = "") -> Record:
         error = f"Given up by {actor.name}" + (f": {note}" if note else ".")
         changed = Record.objects.filter(pk=record.pk, status=RecordStatus.UNCERTAIN).update(
             status=RecordStatus.FAILED, error=error, error_type="given_up", cause="Given up",
-            completed_at=timezone.now(),
+            completed_at=clock.now(),
         )  # fmt: skip
         _check(changed)
         counting.move(record.job_id, Counter({RecordStatus.UNCERTAIN: -1, RecordStatus.FAILED: 1}))
@@ -123,7 +122,7 @@ def resume(
 
 
 def fail_waiting(record: Record, actor: Actor, *, error: str, error_type: str) -> Record:
-    step, now = record.next_step, timezone.now()
+    step, now = record.next_step, clock.now()
     journey = [dict(entry) for entry in record.journey]
     if journey and journey[-1]["step"] == step:
         journey[-1] |= {"status": StepStatus.FAILED, "error": error, "ms": _waited(journey[-1])}
@@ -154,7 +153,7 @@ def _completed(record: Record, step: int, output: dict[str, Any]) -> list[dict[s
         name = record.job.steps[step - 1]["name"] if step <= len(record.job.steps) else ""
         journey.append(
             {"step": step, "name": name, "kind": "", "status": StepStatus.COMPLETED,
-             "started_at": timezone.now().isoformat(), "ms": 0, "attempts": 1, "input": {},
+             "started_at": clock.now().isoformat(), "ms": 0, "attempts": 1, "input": {},
              "output": output, "error": "", "key": "", "log": []}
         )  # fmt: skip
     return journey
@@ -163,7 +162,7 @@ def _completed(record: Record, step: int, output: dict[str, Any]) -> list[dict[s
 def _waited(entry: dict[str, Any]) -> float:
     """Milliseconds since the step of this entry began."""
     began = datetime.fromisoformat(entry["started_at"])
-    return round((timezone.now() - began).total_seconds() * 1000, 3)
+    return round(max(0.0, (clock.now() - began).total_seconds()) * 1000, 3)
 
 
 def _reopen_for(job_id: int, from_status: str) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from accounts.models import Retention, Team
 from accounts.retention import GRACE
+from jobs import clock
 from jobs.events import EventKind
 from jobs.models import (
     Batch,
@@ -72,7 +72,7 @@ def prune_round(
 
     The team whose turn was longest ago comes first, and none takes more than its share of rows.
     """
-    now = now or timezone.now()
+    now = now or clock.now()
     budget = Budget(rows, time.monotonic() + seconds)
     gone: Counter[str] = Counter()
     teams = list(_teams())

@@ -4,7 +4,7 @@ from collections import Counter
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, When
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.permissions import Actor
 from jobs import events
@@ -125,7 +125,7 @@ def _reopen(job: Job) -> bool:
     ).update(
         status=JobStatus.RUNNING, completed_at=None, error="", error_type="", error_step="",
         output="", stop_error="", started_at=Case(
-            When(started_at=None, then=timezone.now()), default=F("started_at")
+            When(started_at=None, then=Now()), default=F("started_at")
         ),
         **stalls.at_work_again(),
     )  # fmt: skip
@@ -142,11 +142,9 @@ def _reopen(job: Job) -> bool:
 
 def requeue(job: Job, record_ids: list[int], *, from_status: str) -> int:
     """Put records of one status into a new batch, due now; the counter moves along."""
-    now = timezone.now()
     number = 1 + (Batch.objects.filter(job_id=job.pk).aggregate(last=Max("number"))["last"] or 0)
     bulk.insert_batches(
         job_id=job.pk, team_id=job.team_id, first_number=number, record_counts=[len(record_ids)],
-        now=now,
     )  # fmt: skip
     batch_id = Batch.objects.values_list("pk", flat=True).get(job_id=job.pk, number=number)
     changes: dict[str, object] = {

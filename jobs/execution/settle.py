@@ -1,11 +1,11 @@
 """The end of a job: by one conditional UPDATE, when nothing of it is at work any more."""
 
+import time
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Case, F, When
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from jobs import cancel_words, events
 from jobs.events import EventKind
@@ -113,7 +113,7 @@ def _workflow_ending(job: Job) -> Ending:
 
 
 def _end(job: Job, ending: Ending) -> bool:
-    now = timezone.now()
+    began = time.monotonic()
     # By the database's clock, as the start was: a worker's may be minutes off.
     ended = Job.objects.filter(pk=job.pk, status__in=ACTIVE_JOB_STATUSES).update(
         status=ending.status,
@@ -140,7 +140,7 @@ def _end(job: Job, ending: Ending) -> bool:
             if job.pipeline_id and ending.status == JobStatus.COMPLETED
             else None
         )
-        ms = (timezone.now() - now).total_seconds() * 1000
+        ms = (time.monotonic() - began) * 1000
         words = "Counters closed, usage settled" + (", durations learned." if learned else ".")
         events.emit(
             job.pk, EventKind.TORN_DOWN, words, payload={"phase": "teardown", "ms": round(ms, 1)}
@@ -153,15 +153,14 @@ def cancel_open_records(job: Job) -> None:
 
     Records that were not planned yet have no row: they are counted as cancelled.
     """
-    now = timezone.now()
     open_records = Record.objects.filter(job_id=job.pk, status__in=OPEN_RECORD_STATUSES)
     uncertain = open_records.filter(intent_step__gt=0).update(
         status=RecordStatus.UNCERTAIN, error="The job was stopped while this step was on its way.",
-        error_type="uncertain_effect", error_step=F("intent_step"), completed_at=now,
+        error_type="uncertain_effect", error_step=F("intent_step"), completed_at=Now(),
         cause="Stopped while a step was on its way",
     )  # fmt: skip
     cancelled = open_records.update(
-        status=RecordStatus.CANCELLED, completed_at=now, wait_kind="", wait_until=None,
+        status=RecordStatus.CANCELLED, completed_at=Now(), wait_kind="", wait_until=None,
         wait_token_hash="",
     )  # fmt: skip
     # The funnel's link would lead to records that wait no more.

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from jobs import clock
 from jobs.execution.bulk import add_histogram
 from jobs.execution.passage import StepDelta
 from jobs.execution.program import Program
@@ -28,7 +28,7 @@ COLUMNS = {
 
 def add(program: Program, deltas: dict[int, StepDelta], changes: Counter[str]) -> None:
     """A job's funnel, in the caller's transaction; the minutes of charts wait for the flush."""
-    now = timezone.now()
+    now = clock.now()
     if deltas:
         _add_steps(program.job_id, deltas, now)
     _pending.add(program, deltas, changes, now.replace(second=0, microsecond=0))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from jobs.execution import settle
 from jobs.models import Batch, Job
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def stop_pending_batches(job_id: int) -> None:
     Batch.objects.filter(job_id=job_id, status=BatchStatus.PENDING).update(
-        status=BatchStatus.CANCELLED, finished_at=timezone.now()
+        status=BatchStatus.CANCELLED, finished_at=Now()
     )
 
 
@@ -24,7 +24,7 @@ def stop_job(claim: "Claim", error: str, error_type: str) -> None:
     with transaction.atomic():
         ours = Batch.objects.filter(pk=claim.batch_id, fence=claim.fence).update(
             status=BatchStatus.CANCELLED, lease_owner="", lease_expires_at=None,
-            finished_at=timezone.now(),
+            finished_at=Now(),
         )  # fmt: skip
         if not ours:
             return

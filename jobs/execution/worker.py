@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from jobs import clock
 from jobs.execution import claims, parting, sweep
 from jobs.execution.engine import Engine
 from jobs.execution.stores import ThreadStore, steadily, was_away
@@ -166,11 +167,18 @@ class WorkerProcess:
             facts["last_claim_at"] = Now()
         if self._is_ending.is_set():
             return
-        if not Worker.objects.filter(name=self.name).update(**facts):
+        mine = Worker.objects.filter(name=self.name)
+        if not mine.update(**facts):
             Worker.objects.update_or_create(
                 name=self.name,
-                defaults={"host": socket.gethostname(), "pid": self.pid, "version": version()},
-            )
+                defaults={
+                    "host": socket.gethostname(), "pid": self.pid, "version": version(),
+                    "started_at": Now(), "last_heartbeat_at": Now(),
+                },
+            )  # fmt: skip
+        asked_at = clock.ticks()
+        for now in mine.values_list(Now(), flat=True):
+            clock.learn(now, asked_at)
 
     def _hear_of_cancels(self) -> None:
         engine = self.engine

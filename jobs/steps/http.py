@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from yarl import URL
 
+from jobs import clock
 from jobs.steps import guard
 from jobs.steps.base import (
     Clients,
@@ -309,18 +310,28 @@ class HttpStep:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the receiver asks to wait (number or date), at most an hour; None when it does not."""
+    """Seconds the receiver asks to wait (number or date), at most an hour; None when it does not.
+
+    A date is by the receiver's clock, which its answer tells.
+    """
     text = headers.get("Retry-After", "").strip()
     if not text:
         return None
     if text.isdigit():
         return min(float(text[:9]), LONGEST_PAUSE)
+    moment = _moment(text)
+    if moment is None:
+        return None
+    now = _moment(headers.get("Date", "")) or clock.now()
+    return min(max((moment - now).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_PAUSE)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _replace(headers: dict[str, str], name: str, value: str) -> None:

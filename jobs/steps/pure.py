@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from jobs import clock
 from jobs.steps.base import Continue, End, Failed, GoTo, Hold, PureResult, StepInput
 from jobs.steps.comparisons import compile_rows
 from jobs.steps.names import Names
@@ -138,7 +139,7 @@ class WaitStep(_Pure):
 
     def compute(self, record: StepInput) -> PureResult:
         names = self.names.of(record)
-        now = datetime.now(UTC)
+        now = clock.now()
         if self.kind == "time":
             text = self.until.render(names).strip()
             try:

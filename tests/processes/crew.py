@@ -48,8 +48,12 @@ class Provider:
         wait_until(self.log.exists)
 
     def keys(self, job: Job) -> Counter[str]:
+        return Counter(key for key, _ in self.calls(job))
+
+    def calls(self, job: Job) -> list[tuple[str, float]]:
+        """(key, time) of each call, in order."""
         lines = (line.split() for line in self.log.read_text().splitlines())
-        return Counter(key for _, key in lines if key.startswith(f"{job.pk}-"))
+        return [(key, float(at)) for at, key in lines if key.startswith(f"{job.pk}-")]
 
     def end(self) -> None:
         self.process.kill()
@@ -105,11 +109,26 @@ class Broker:
 
 
 class Crew:
-    def __init__(self, template: Template, folder: Path):
+    """`env` adds settings to the portal's, `own_env` to those of one worker."""
+
+    def __init__(
+        self,
+        template: Template,
+        folder: Path,
+        *,
+        env: dict[str, str] | None = None,
+        own_env: dict[str, dict[str, str]] | None = None,
+    ):
         self.broker = Broker(folder)
         self.provider = Provider(folder)
-        env = {**ENV, **self.broker.env}
-        self.portal = Portal(template, workers=2, web=False, beat=False, env=env)
+        self.portal = Portal(
+            template, workers=2, web=False, beat=False,
+            env={**ENV, **self.broker.env, **(env or {})}, own_env=own_env,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        self.provider.end()
+        self.broker.end()
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +138,7 @@ def crew(portal_template: Template, tmp_path_factory: pytest.TempPathFactory) ->
         with made.portal:
             yield made
     finally:
-        made.provider.end()
-        made.broker.end()
+        made.end()
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ class Template:
 class Portal:
     """`with Portal(template) as portal:`, or the fixture `portal`.
 
-    `workers` and `beat` say what runs beside the web process; `env` adds settings.
+    `workers` and `beat` say what runs beside the web process; `env` adds settings, `own_env` those
+    of one process by its name.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class Portal:
         beat: bool = True,
         web: bool = True,
         env: dict[str, str] | None = None,
+        own_env: dict[str, dict[str, str]] | None = None,
     ) -> None:
+        self.own_env = own_env or {}
         self.template = template
         self.name = leftovers.fresh_name("portal")
         self.folder = Path(mkdtemp(prefix=leftovers.prefix("portal")))
@@ -168,7 +171,8 @@ class Portal:
 
     def _spawn(self, process: processes.Process) -> None:
         with (self.folder / f"{process.name}.log").open("ab") as log:
-            self.running[process.name] = processes.spawn(process, output=log, env=self.env)
+            env = {**self.env, **self.own_env.get(process.name, {})}
+            self.running[process.name] = processes.spawn(process, output=log, env=env)
 
     def _answers(self) -> bool:
         web = self.running["web"]

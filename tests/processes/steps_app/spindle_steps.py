@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from projects.steps.registry import register
+from projects.steps.registry import RetryLater, register
 
 
 @register("poison")
@@ -13,4 +13,12 @@ def poison(record: Any, config: dict[str, Any]) -> dict[str, Any]:
         os._exit(66)
     if record.contact["external_id"] == os.environ.get("TEST_HANG"):
         time.sleep(3600)
+    return {}
+
+
+@register("flaky", effect="safe")
+async def flaky(record: Any, config: dict[str, Any], clients: Any) -> dict[str, Any]:
+    """Turned away once, as by a busy provider."""
+    if record.attempt == 1:
+        raise RetryLater("busy", after_seconds=1)
     return {}
