@@ -93,6 +93,9 @@ def test_each_number_leads_to_its_records(as_user, viewer, project, make_run, st
 
 def test_a_completed_run_with_failures_says_so(as_user, viewer, project, make_run):
     """R2: completed is said with what failed; a link leads to exactly those."""
+    doubtful = make_run(status="completed", done_count=7, uncertain_count=3,
+                        completed_at=timezone.now())  # fmt: skip
+    assert "3 uncertain</span>" in as_user(viewer).get(url(project, doubtful)).content.decode()
     run = make_run(status="completed", done_count=8, failed_count=2, completed_at=timezone.now())
     page = as_user(viewer).get(url(project, run)).content.decode()
     assert "2 failed" in page
