@@ -1,6 +1,7 @@
 """Pages with their indicators, for browser tests, and jobs whose rows a test changes itself."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -25,7 +26,9 @@ def make_job(project: Project, **fields: Any) -> Job:
             "team": project.team, "project": project, "kind": "workflow", "label": "SE Work",
             "workflow_slug": "se-work", "name": "se-work — queued", "status": "running",
             "started_at": timezone.now(), "total_count": 1,
-            "planned_count": fields.get("total_count", 1), **fields,
+            "planned_count": fields.get("total_count", 1),
+            # Nobody works on it, and yet it is not silent while a test looks at it.
+            "last_heartbeat_at": timezone.now() + timedelta(hours=1), **fields,
         }
     )  # fmt: skip
 
