@@ -7,6 +7,9 @@ from jobs.execution.program import CompiledStep
 from jobs.execution.states import RecordState
 from jobs.steps.base import Clients, EffectResult, Failed, Prepared, Retry, Uncertain
 
+# Beyond a step's own time: what it says of running out of it is more exact than what is said here.
+GRACE_SECONDS = 0.5
+
 
 def prepare(passage: Passage, state: RecordState, step: CompiledStep) -> Prepared | Failed:
     """The request, in memory; a step's error fails the record alone."""
@@ -29,7 +32,7 @@ async def perform(
         if step.step.keeps_time and not probing:
             quick: EffectResult = await step.step.perform(prepared, clients)
             return quick
-        async with asyncio.timeout(step.step.timeout_seconds + 5):
+        async with asyncio.timeout(step.step.timeout_seconds + GRACE_SECONDS):
             if probing and step.step.effect_class == "checkable":
                 found: EffectResult | None = await step.step.probe(prepared, clients)
                 if found is not None:

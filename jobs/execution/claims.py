@@ -67,9 +67,13 @@ def due_jobs() -> "QuerySet[Job]":
     )
 
 
-def claim_next(owner: str, *, without_jobs: Collection[int] = ()) -> Claim | None:
-    """The next batch in turn, or None. `without_jobs`: of which this worker has enough."""
+def claim_next(
+    owner: str, *, without_jobs: Collection[int] = (), without_teams: Collection[int] = ()
+) -> Claim | None:
+    """The next batch in turn, or None. `without_…`: of which this worker has enough."""
     due = due_jobs().exclude(pk__in=without_jobs) if without_jobs else due_jobs()
+    if without_teams:
+        due = due.exclude(team_id__in=without_teams)
     jobs = due.values_list("pk", "status", "agent_id", "team_id")
     # Jobs that wait for an agent stand in front of those that run: where they are many, the
     # database passes them over.

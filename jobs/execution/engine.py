@@ -85,14 +85,21 @@ class Engine:
     async def _fill(self) -> bool:
         """Claim up to the limits. True where something was found or is under way."""
         per_job = settings.BATCHES_IN_FLIGHT
-        while len(self.runs) < 4 * per_job and not self.is_leaving:
+        many = 4 * per_job
+        while len(self.runs) < 2 * many and not self.is_leaving:
             held = Counter(claim.job_id for claim in self.claims.values())
+            # Beyond that only teams that have nothing here yet: whose calls hang holds up nobody
+            # else's.
+            teams = {claim.team_id for claim in self.claims.values()}
             # Beyond the usual number only jobs that have nothing here yet: a small one starts at
             # once behind a large one whose calls are slow.
             most = per_job if len(self.runs) < per_job else 1
             full = [job_id for job_id, count in held.items() if count >= most]
             claim: Claim | None = await self.store.call(
-                claims.claim_next, self.owner, without_jobs=full
+                claims.claim_next,
+                self.owner,
+                without_jobs=full,
+                without_teams=teams if len(self.runs) >= many else (),
             )
             if claim is None:
                 break

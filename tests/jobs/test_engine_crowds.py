@@ -81,6 +81,30 @@ def test_another_team_begins_behind_many_that_have_no_agent(
     assert claim.job_id == other.pk
 
 
+def test_a_team_s_hanging_calls_leave_a_place_for_every_other_team(
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    outside: Outside,
+    other_project: Project,
+    settings: Any,
+) -> None:
+    """F13: as many runs as a worker takes at once, and more of them pending; another team's
+    begins before one of them ends."""
+    settings.BATCHES_IN_FLIGHT = 1
+    make_contacts(1)
+    spinner = make_spinner(pipeline_with("act"))
+    hanging = [launch(spinner) for _ in range(6)]
+    Agent.objects.update(capacity=10)
+    make_contacts(1, project=other_project)
+    other = launch(make_spinner(pipeline_with("act"), project=other_project, slug="other"))
+    hang = {f"{job.pk}-1-2" for job in hanging}
+    outside.seconds = lambda record: 0.7 if record.key in hang else 0.0
+    work_off(other)
+    assert outside.keys.index(f"{other.pk}-1-2") == 4
+    assert other.completed_at
+    assert other.completed_at < min(Job.objects.get(pk=job.pk).completed_at for job in hanging)
+
+
 # --- The sweep --------------------------------------------------------------------------------
 
 

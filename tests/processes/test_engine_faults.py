@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import time
+from itertools import pairwise
 
 import pytest
 from django.db import connection
@@ -39,6 +40,7 @@ from tests.processes.portal import Portal, wait_until
 crew, portal, provider, suffix = rig.crew, rig.portal, rig.provider, rig.suffix
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 CONTACTS = 5_000
+DEADLINE = 2.0  # seconds a call that hangs may take
 
 
 def test_workers_killed_in_mid_run_lose_and_double_nothing(
@@ -200,6 +202,51 @@ def test_a_small_job_does_not_wait_behind_a_large_one(
     cancel(large, SYSTEM)
     until_ended(large, portal)
     assert large.remaining_count == 0
+
+
+def test_calls_that_hang_end_at_their_deadline_and_hold_up_no_other_team(
+    portal: Portal,
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    provider: Provider,
+    other_project: Project,
+) -> None:
+    """F13: answers after 30 s, never, a byte a second, a Python step that never returns: free
+    within a second of the deadline, uncertain where that is all that is known."""
+    make_contacts(30)
+    make_contacts(5, project=other_project)
+    spinner = make_spinner(steps(provider, "ask"), slug="quick", project=other_project)
+    alone = begin_seconds(start(spinner))
+    hanging = []
+    for way in ("late", "never", "trickle", "stuck"):
+        pipeline = steps(provider, "ask")
+        config = pipeline[1]["config"]
+        config |= {"url": provider.url.replace("/send", f"/{way}"), "timeout_seconds": DEADLINE}
+        if way == "trickle":  # several requests, one deadline
+            config["follow_redirects"] = True
+        if way == "stuck":
+            pipeline[1] |= {"kind": "stuck", "config": {}}
+        hanging.append(start(make_spinner(pipeline, slug=way)))
+    wait_until(lambda: len(provider.keys(hanging[0])) >= 5, PATIENCE, what="calls that hang")
+
+    quick = [start(spinner) for _ in range(3)]
+    wait_until(lambda: all(ended(job) for job in quick), PATIENCE, what="the other team's runs")
+    for job in quick:
+        assert job.done_count == 5
+        assert begin_seconds(job) < max(2.0, 2 * alone)
+
+    wait_until(lambda: all(ended(job) for job in hanging), PATIENCE, what="the hanging runs")
+    for job in hanging:
+        oracle(job)
+        assert job.uncertain_count == 30
+        lengths = [entry["ms"] / 1000 for entry in job.records.values_list("journey__1", flat=True)]
+        assert min(lengths) >= DEADLINE - 0.05, job.label
+        assert max(lengths) <= DEADLINE + 1, job.label
+        assert max(provider.keys(job).values(), default=1) == 1
+    # Twenty at once: ten had to wait for a place, and had it as soon as the first were through.
+    waves = sorted(at for _, at in provider.calls(hanging[1]))
+    assert len(waves) == 30
+    assert max(b - a for a, b in pairwise(waves)) <= DEADLINE + 1
 
 
 def test_poison_and_hanging_records_fail_alone(

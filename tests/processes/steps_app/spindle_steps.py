@@ -1,5 +1,6 @@
 """Steps that kill or hang their worker for one contact, and one that counts who went through."""
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -21,4 +22,11 @@ async def flaky(record: Any, config: dict[str, Any], clients: Any) -> dict[str, 
     """Turned away once, as by a busy provider."""
     if record.attempt == 1:
         raise RetryLater("busy", after_seconds=1)
+    return {}
+
+
+@register("stuck", effect="unsafe", timeout_seconds=2)
+async def stuck(record: Any, config: dict[str, Any], clients: Any) -> dict[str, Any]:
+    """An effect that never comes back."""
+    await asyncio.Event().wait()
     return {}
