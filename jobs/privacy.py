@@ -1,6 +1,7 @@
 """Which values of a job's input are shown masked (X5).
 
-A key is private when its name says so, or when the published version lists it under "private".
+A key is private when its name says so, or when the published version lists it under "private";
+also one inside of another value.
 """
 
 import re
@@ -29,6 +30,17 @@ def is_private(job: Job, key: str) -> bool:
     return key in listed or bool(PRIVATE_NAME.search(key))
 
 
+def masked(job: Job, key: str, value: Any) -> Any:
+    """The value of a key as it may be shown: whole, in parts, or not at all."""
+    if is_private(job, key):
+        return MASK
+    if isinstance(value, dict):
+        return {inner: masked(job, str(inner), held) for inner, held in value.items()}
+    if isinstance(value, list):
+        return [masked(job, "", held) for held in value]
+    return value
+
+
 def input_pairs(job: Job, *, revealed: str = "") -> list[InputPair]:
     """The input as text, in order: `ticket_url` first, then the rest; nested values as JSON."""
     values: dict[str, Any] = (
@@ -40,10 +52,9 @@ def input_pairs(job: Job, *, revealed: str = "") -> list[InputPair]:
     for key, value in values.items():
         if value in (None, ""):
             continue
-        text = as_text(value)
-        private = is_private(job, key)
-        if private and key != revealed:
-            pairs.append(InputPair(key, MASK, is_private=True))
-        else:
-            pairs.append(InputPair(key, text, text.startswith(("https://", "http://")), private))
+        shown = masked(job, key, value)
+        private = shown != value
+        text = as_text(value if key == revealed else shown)
+        is_url = text.startswith(("https://", "http://"))
+        pairs.append(InputPair(key, text, is_url, private))
     return pairs

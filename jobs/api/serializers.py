@@ -119,10 +119,7 @@ class JobDetailSerializer(JobSerializer):
     def get_input(self, job: Job) -> Any:
         if not isinstance(job.input, dict):
             return job.input
-        return {
-            key: privacy.MASK if privacy.is_private(job, key) else value
-            for key, value in job.input.items()
-        }
+        return {key: privacy.masked(job, key, value) for key, value in job.input.items()}
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_error(self, job: Job) -> dict[str, str] | None:

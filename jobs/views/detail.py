@@ -22,7 +22,7 @@ from jobs.failures import explain
 from jobs.models import Job, Record
 from jobs.models.jobs import JobKind
 from jobs.notices import following, reading
-from jobs.privacy import input_pairs, is_private
+from jobs.privacy import input_pairs
 from jobs.progress import speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
@@ -115,13 +115,14 @@ class JobRevealView(JobAccessMixin, View):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         key = request.POST.get("key", "")
-        if key not in (self.job.input or {}) or not is_private(self.job, key):
+        pairs = input_pairs(self.job, revealed=key)
+        pair = next((pair for pair in pairs if pair.key == key and pair.is_private), None)
+        if pair is None:
             raise Http404("Not found.")
         events.emit(
             self.job.pk, EventKind.REVEALED, f"{self.actor.name} looked at the private value {key}.",
             actor=self.actor, payload={"key": key},
         )  # fmt: skip
-        pair = next(p for p in input_pairs(self.job, revealed=key) if p.key == key)
         response = render(request, "jobs/job_reveal.html", {"job": self.job, "pair": pair})
         response["Cache-Control"] = "no-store"
         return response

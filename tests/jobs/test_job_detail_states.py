@@ -100,3 +100,27 @@ def test_a_step_that_ran_thrice_takes_as_long_as_its_bar(project: Project) -> No
     timeline = timeline_of(job)
     assert timeline is not None
     assert (timeline.steps[0].attempts, timeline.steps[0].span.length) == (3, "9.0s")
+
+
+def test_a_private_value_inside_another_is_masked_too(
+    as_user: Callable[[User], Client], operator: User, project: Project
+) -> None:
+    """X5: on the page and over the API; a reveal is of the whole key, and is written down."""
+    job = Job.objects.create(
+        team=project.team, project=project, kind="workflow", label="x", name="x", status="failed",
+        input={"deploy": {"host": "eu-1", "password": "s3cret"}, "calls": [{"api_key": "k3y"}],
+               "plain": {"host": "eu-2"}},
+    )  # fmt: skip
+    client = as_user(operator)
+    page = client.get(job.get_absolute_url()).content.decode()
+    answer = client.get(f"/api/jobs/{job.pk}").json()
+    for text in (page, str(answer["input"])):
+        assert "eu-1" in text
+        assert "eu-2" in text
+        assert "s3cret" not in text
+        assert "k3y" not in text
+    assert page.count(">Reveal</button>") == 2
+    reveal = f"{job.get_absolute_url()}/reveal"
+    assert "s3cret" in client.post(reveal, {"key": "deploy"}).content.decode()
+    assert JobEvent.objects.get(job=job).payload == {"key": "deploy"}
+    assert client.post(reveal, {"key": "plain"}).status_code == 404
