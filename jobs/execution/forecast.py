@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from jobs import usual
 from jobs.execution import plan
 from jobs.execution.selection import Selection
 from jobs.models import DurationRange, Job
+from jobs.models.jobs import JobKind
 from projects.models import Pipeline
 
 MOST_BUSY = 5
@@ -29,7 +31,13 @@ class Forecast:
     may_wait: bool
     low_seconds: float | None
     high_seconds: float | None
+    paced_seconds: float | None = None
     busy_jobs: list[Job] = field(default_factory=list)
+
+    @property
+    def is_held_by_pace(self) -> bool:
+        """The pace alone makes it longer than it usually takes, or nothing else is known."""
+        return self.paced_seconds is not None and self.paced_seconds > (self.high_seconds or 0)
 
     @property
     def is_job_limit_reached(self) -> bool:
@@ -40,8 +48,13 @@ class Forecast:
         return self.record_count <= self.fits_count
 
 
-def forecast(spinner: Pipeline, selection: Selection, *, effort: str = "") -> Forecast:
-    """Reads only; the launch charges the plan again, so that two at once cannot pass it."""
+def forecast(
+    spinner: Pipeline, selection: Selection, *, effort: str = "", pace: int | None = None
+) -> Forecast:
+    """Reads only; the launch charges the plan again, so that two at once cannot pass it.
+
+    `pace`: records a minute at most; the run cannot be shorter than it allows.
+    """
     if spinner.project is None:
         raise ValueError("A workflow has no contacts to foretell.")
     count = selection.count(spinner.project)
@@ -54,18 +67,17 @@ def forecast(spinner: Pipeline, selection: Selection, *, effort: str = "") -> Fo
         record_count=count, plan_used=state.records_used, plan_allowed=state.records_allowed,
         jobs_used=state.jobs_used, jobs_allowed=state.jobs_allowed, resets_on=state.resets_on,
         fits_count=fits, may_wait=count > fits and state.ever_fits(count),
-        low_seconds=low, high_seconds=high,
+        low_seconds=low, high_seconds=high, paced_seconds=60 * count / pace if pace else None,
         busy_jobs=list(Job.objects.filter(team=spinner.team).active().order_by("id")[:MOST_BUSY]),
     )  # fmt: skip
 
 
 def _usual_length(spinner: Pipeline, effort: str, count: int) -> tuple[float | None, float | None]:
-    """The learned range, scaled to this number of records."""
-    usual = DurationRange.objects.filter(pipeline=spinner, effort_level=effort).first()
-    if usual is None:
+    """The learned range for this number of records, as the run's own page will say it."""
+    found = DurationRange.objects.filter(pipeline=spinner, effort_level=effort).first()
+    if found is None:
         return None, None
-    middle = (usual.low_seconds + usual.high_seconds) / 2
-    if not usual.record_seconds or not middle:
-        return usual.low_seconds, usual.high_seconds
-    scale = usual.record_seconds * count / middle
-    return usual.low_seconds * scale, usual.high_seconds * scale
+    return usual.sized(
+        JobKind.SPINNER, count, (found.low_seconds, found.high_seconds),
+        (found.record_low_seconds, found.record_high_seconds),
+    )  # fmt: skip

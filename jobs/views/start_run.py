@@ -102,6 +102,7 @@ class ForecastView(ProjectAccessMixin, TemplateView):
                 form.cleaned_data["spinner"],
                 form.selection(),
                 effort=form.cleaned_data["effort"],
+                pace=form.cleaned_data["pace_per_minute"],
             ),
             launch_key=uuid.uuid4().hex,
             worker_count=Worker.objects.up().count(),

@@ -43,8 +43,9 @@ def test_the_forecast_says_what_it_takes_before_anything_starts(
     team.save()
     Usage.objects.create(team=team, month=plan.this_month(), record_count=60)
     DurationRange.objects.create(
-        pipeline=spinner, sample_count=9, low_seconds=50, high_seconds=150, record_seconds=10
-    )
+        pipeline=spinner, sample_count=9, low_seconds=50, high_seconds=150, record_seconds=10,
+        record_low_seconds=5, record_high_seconds=15,
+    )  # fmt: skip
     client = as_user(operator)
     response = post_form(client, project, spinner, pace_per_minute="600")
     page = client.get(response.url)
@@ -55,6 +56,23 @@ def test_the_forecast_says_what_it_takes_before_anything_starts(
     for words in ("60 of 100 records", "resets on", "15s to 45s", "at most 600 a minute"):
         assert words in text
     assert not Job.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_forecast_minds_the_pace(as_user, operator, project, spinner, make_contacts):
+    """R3: thirty records at two a minute take a quarter of an hour, however quick they are."""
+    make_contacts(30)
+    client = as_user(operator)
+    page = client.get(post_form(client, project, spinner, pace_per_minute="2").url)
+    assert "at least 15m 00s, by the pace you chose" in page.content.decode()
+    DurationRange.objects.create(
+        pipeline=spinner, sample_count=9, low_seconds=5, high_seconds=15,
+        record_low_seconds=0.5, record_high_seconds=1,
+    )  # fmt: skip
+    page = client.get(post_form(client, project, spinner, pace_per_minute="2").url)
+    assert "by the pace you chose; without it 15s to 30s" in page.content.decode()
+    page = client.get(post_form(client, project, spinner, pace_per_minute="600").url)
+    assert "15s to 30s, from earlier runs" in page.content.decode()
 
 
 @pytest.mark.django_db

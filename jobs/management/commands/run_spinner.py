@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(f"{project.name} has no spinner {options['spinner']!r}.")
         try:
             selection = self._selection(project, options)
-            told = forecast(found, selection, effort=options["effort"])
+            told = forecast(found, selection, effort=options["effort"], pace=options["pace"])
             job = dispatch_spinner(
                 found, Actor(name="command line"), selection=selection,
                 effort=options["effort"], source="cli", waits_for_plan=options["wait_for_plan"],
@@ -68,6 +68,8 @@ class Command(BaseCommand):
         except Refused as refused:
             raise CommandError(f"{refused.code}: {refused}") from None
         expected = f", usually {told.high_seconds:,.0f} s at most" if told.high_seconds else ""
+        if told.is_held_by_pace:
+            expected = f", {told.paced_seconds:,.0f} s at least by its pace"
         self.stdout.write(f"Job #{job.pk} over {job.total_count:,} contacts{expected}.")
         if options["wait"]:
             self._wait(job)
