@@ -7,14 +7,15 @@ from typing import Any
 
 from django.urls import URLPattern, path
 
-from jobs.views import dry_run, pipelines
+from jobs.views import dry_run, imports, pipelines
 from projects.models import PipelineKind
-from projects.urls import PIPELINE_ROOTS
+from projects.urls import CONTACTS, PIPELINE_ROOTS
 
 urlpatterns: list[URLPattern] = [
     path(
         PIPELINE_ROOTS[PipelineKind.SPINNER], pipelines.SpinnerListView.as_view(), name="spinners"
     ),
+    path(f"{CONTACTS}/imports/<int:pk>", imports.ImportView.as_view(), name="contact_import"),
     path("portal/workflows", pipelines.WorkflowListView.as_view(), name="workflows"),
 ]
 PIPELINE_PAGES: list[tuple[str, str, type[Any]]] = [

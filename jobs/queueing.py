@@ -135,6 +135,14 @@ def pending_reason(job: Job) -> str:
     return reason(job, state_of(job.team_id), place_of(job, now), now)
 
 
+def stands_without_worker(job: Job) -> bool:
+    """Of work that Spindle's own workers have begun, and none of them is up any more."""
+    if job.status != JobStatus.RUNNING or job.kind not in DISPATCHED_KINDS:
+        return False
+    is_remote = job.agent is not None and job.agent.kind == AgentKind.REMOTE
+    return not is_remote and not Worker.objects.up().exists()
+
+
 def pending_reasons(job_ids: Collection[int]) -> dict[int, str]:
     """The same for many jobs, by id: one query, and three for each of their teams."""
     if not job_ids:

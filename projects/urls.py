@@ -32,11 +32,6 @@ contact_patterns = [
     ),
     path(f"{CONTACTS}/import", contacts_import.ContactUploadView.as_view(), name="contacts_import"),
     path(
-        f"{CONTACTS}/imports/<int:pk>",
-        contacts_import.ContactImportView.as_view(),
-        name="contact_import",
-    ),
-    path(
         f"{CONTACTS}/imports/<int:pk>/problems",
         contacts_import.ContactImportProblemsView.as_view(),
         name="contact_import_problems",

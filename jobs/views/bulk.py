@@ -18,7 +18,7 @@ from jobs import bulk_actions
 from jobs.bulk_actions import MOST_TICKED, chosen_jobs, forecast
 from jobs.execution.dispatch import Refused
 from jobs.filtersets.jobs import JobFilterSet
-from jobs.models import BulkAction
+from jobs.models import BulkAction, Worker
 from jobs.models.bulk import BulkKind
 from jobs.statuses import Effort
 from jobs.views.scope import TeamsScopeMixin
@@ -135,6 +135,7 @@ class BulkActionView(BulkActionMixin, TemplateView):
             reasons=list(reasons),
             filters_on=JobFilterSet(QueryDict(query)).active() if query is not None else [],
             is_filter=query is not None,
+            is_without_worker=action.is_open and not Worker.objects.up().exists(),
             list_url=f"{reverse('jobs:list')}?bulk={action.pk}",
             can_abort=(action.is_open and action.actor_id == self.request.user.pk)
             or (action.is_open and bool(self.teams_with(Right.ADMINISTER))),

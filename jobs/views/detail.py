@@ -26,7 +26,7 @@ from jobs.privacy import input_pairs
 from jobs.progress import speed_of
 from jobs.pruning import pruning_of
 from jobs.querysets.keyset import page_of
-from jobs.queueing import DISPATCHED_KINDS, paused_words, pending_reason
+from jobs.queueing import DISPATCHED_KINDS, paused_words, pending_reason, stands_without_worker
 from jobs.rows import action_for, length_words, progress_words, status_word
 from jobs.statuses import JobStatus, RecordStatus
 from jobs.timeline import Timeline, mismatch, timeline_of
@@ -49,8 +49,10 @@ class JobDetailView(JobAccessMixin, TemplateView):
         if request.GET.get("stamp") is None:
             reading.open_job(request, self.job.pk)
             return super().get(request, *args, **kwargs)
-        reason, is_stalled = pending_reason(self.job), usual.is_stalled(self.job)
-        stamp = stamp_of(self.job, reason, is_stalled=is_stalled)
+        stamp = stamp_of(
+            self.job, pending_reason(self.job), is_stalled=usual.is_stalled(self.job),
+            is_without_worker=stands_without_worker(self.job),
+        )  # fmt: skip
         if request.GET["stamp"] == stamp and not self.job.is_cancelling:
             return HttpResponse(status=204)
         return render(request, "jobs/_job_live.html", self.get_context_data(is_swap=True))
@@ -71,7 +73,12 @@ class JobDetailView(JobAccessMixin, TemplateView):
             "timeline": timeline,
             "events_pruning": pruning_of(job, "events"),
             "mismatch": self._mismatch(timeline),
-            "stamp": stamp_of(job, live["pending_reason"], is_stalled=live["is_stalled"]),
+            "stamp": stamp_of(
+                job,
+                live["pending_reason"],
+                is_stalled=live["is_stalled"],
+                is_without_worker=live["is_without_worker"],
+            ),
             "now_ms": round(timezone.now().timestamp() * 1000),
             "is_following": self._is_following(),
             "resent_as": resent_as,
@@ -128,7 +135,7 @@ class JobRevealView(JobAccessMixin, View):
         return response
 
 
-def stamp_of(job: Job, reason: str, *, is_stalled: bool) -> str:
+def stamp_of(job: Job, reason: str, *, is_stalled: bool, is_without_worker: bool) -> str:
     """Changes whenever the living parts of the page do: also by what happens to others (the
     place in the queue, in `reason`) or by time alone.
     """
@@ -137,6 +144,7 @@ def stamp_of(job: Job, reason: str, *, is_stalled: bool) -> str:
             job.event_count, job.status[:3], job.current_step, job.finished_count,
             job.waiting_count, int(job.cancel_requested_at is not None),
             crc32(reason.encode()), int(is_stalled),
+            int(is_without_worker),
         )
     )  # fmt: skip
 
@@ -162,6 +170,7 @@ def live_context(job: Job, *, may_operate: bool, is_resent: bool) -> dict[str, A
         "error_message": (job.error.strip().splitlines() or [""])[0][:300],
         "failure": explain(job.error_type) if job.status == JobStatus.FAILED else None,
         "pending_reason": pending_reason(job),
+        "is_without_worker": stands_without_worker(job),
         "paused": paused_words(job.project) if _is_held_by_pause(job) else "",
         "waits": waits_of(job) if job.waiting_count or job.status == JobStatus.WAITING else [],
         "cancel_story": cancel_words.story(job) if job.status == JobStatus.CANCELLED else "",
