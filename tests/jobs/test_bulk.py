@@ -1,5 +1,7 @@
 """Many jobs at once (J14–J17)."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -158,7 +160,7 @@ def test_a_worker_that_takes_over_does_nothing_twice(operator, make_jobs, monkey
     assert bulk_actions.claim_next() is None
     monkeypatch.setattr(bulk_actions, "SLICE", 2)
     assert bulk_actions.work_slice(lost)
-    BulkAction.objects.update(lease_expires_at=timezone.now())
+    BulkAction.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     bulk_actions.work()
     lost.refresh_from_db(fields=["cursor_id"])
     assert not bulk_actions.work_slice(lost)
