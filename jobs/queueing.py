@@ -5,21 +5,24 @@ Places are counted within a team: what other teams have queued shows nowhere.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple, Self
 
 from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import cached_property
 
 from accounts.models import Team
 from accounts.permissions import admins_of
+from config.prepared import Prepared
 from jobs.execution import plan
 from jobs.execution.plan import PlanState
 from jobs.models import Agent, Job, Worker
 from jobs.models.agents import AgentKind, is_silent
 from jobs.models.jobs import JobKind
-from jobs.querysets.keyset import COUNT_CAP, capped_count
+from jobs.querysets.keyset import COUNT_CAP
 from jobs.statuses import ACTIVE_JOB_STATUSES, JobStatus
 from projects.models import Project
 
@@ -37,6 +40,45 @@ class Queued:
     reason: str
 
 
+class Pause(NamedTuple):
+    """What a project says of its pause, if it is paused."""
+
+    name: str
+    paused_at: datetime | None
+    paused_by_name: str
+    pause_reason: str
+
+
+class PendingJob(NamedTuple):
+    """What a reason needs of a job; many are read for a list, so no models."""
+
+    id: int
+    team_id: int
+    agent_id: int | None
+    total_count: int
+    cancel_requested_at: datetime | None
+    scheduled_for: datetime | None
+    plan_held_at: datetime | None
+    project: Pause
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """`project` must be loaded."""
+        own = (getattr(job, name) for name in cls._fields[:-1])
+        pause = Pause._make(getattr(job.project, name) for name in Pause._fields)
+        return cls._make([*own, pause])
+
+
+class LineAgent(NamedTuple):
+    id: int
+    name: str
+    kind: str
+    capacity: int
+    is_draining: bool
+    last_heartbeat_at: datetime | None
+    busy: int  # jobs it runs
+
+
 @dataclass
 class TeamState:
     """What the reasons of one team's jobs rest on; two queries, and three once a job waits for the
@@ -44,9 +86,15 @@ class TeamState:
 
     team_id: int
     has_workers: bool
-    free: dict[int, int]  # agent id → jobs it could take now
-    agents: Mapping[int, Agent]
-    busy: Mapping[int, int] = field(default_factory=dict)
+    agents: Mapping[int, LineAgent]
+
+    @cached_property
+    def free(self) -> dict[int, int]:
+        """Agent id → jobs it could take now."""
+        return {
+            agent.id: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
+            for agent in self.agents.values()
+        }
 
     @property
     def pools(self) -> list[int]:
@@ -73,19 +121,11 @@ class TeamState:
 
 
 def state_of(team_id: int) -> TeamState:
-    agents = Agent.objects.filter(team_id=team_id).annotate(
-        busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING))
-    )
-    found: dict[int, Agent] = {agent.pk: agent for agent in agents}
-    free = {
-        agent.pk: 0 if agent.is_draining else max(agent.capacity - agent.busy, 0)
-        for agent in agents
-    }
-    busy = {agent.pk: agent.busy for agent in agents}
-    return TeamState(team_id, Worker.objects.up().exists(), free, found, busy)
+    agents = [LineAgent._make(row) for row in _AGENTS.rows(team_id=team_id)]
+    return TeamState(team_id, bool(_WORKERS.rows()), {agent.id: agent for agent in agents})
 
 
-def held_back(now: datetime) -> Q:
+def held_back(now: datetime | Now) -> Q:
     """Pending, yet not in the line: paused project, a time that has not come, a plan without room."""
     return (
         Q(project__paused_at__isnull=False)
@@ -101,16 +141,12 @@ def pending_of(team_id: int) -> QuerySet[Job]:
     ).filter(status=JobStatus.PENDING)
 
 
-def in_line(team_id: int, now: datetime | None = None) -> QuerySet[Job]:
+def in_line(team_id: int, now: datetime | Now | None = None) -> QuerySet[Job]:
     """A team's pending jobs in true order: jobs never claimed go first, the oldest first."""
     now = now or timezone.now()
     return (
         pending_of(team_id).exclude(held_back(now)).filter(cancel_requested_at=None).order_by("pk")
     )
-
-
-def place_of(job: Job, now: datetime | None = None) -> int:
-    return capped_count(in_line(job.team_id, now).filter(pk__lt=job.pk)) + 1
 
 
 def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Queued]:
@@ -122,17 +158,16 @@ def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Q
     for job in jobs:
         is_later = bool(job.scheduled_for and job.scheduled_for > now)
         is_held = bool(job.project.paused_at or job.plan_held_at) or is_later
-        rows.append(Queued(job, 0 if is_held else place, reason(job, state, place, now)))
+        rows.append(
+            Queued(job, 0 if is_held else place, reason(PendingJob.of(job), state, place, now))
+        )
         place += 0 if is_held else 1
     return rows
 
 
 def pending_reason(job: Job) -> str:
     """One sentence: why this pending job has not started (D4); "" for any other."""
-    if job.status != JobStatus.PENDING:
-        return ""
-    now = timezone.now()
-    return reason(job, state_of(job.team_id), place_of(job, now), now)
+    return pending_reasons([job.pk]).get(job.pk, "") if job.status == JobStatus.PENDING else ""
 
 
 def stands_without_worker(job: Job) -> bool:
@@ -145,32 +180,29 @@ def stands_without_worker(job: Job) -> bool:
 
 def pending_reasons(job_ids: Collection[int]) -> dict[int, str]:
     """The same for many jobs, by id: one query, and three for each of their teams."""
-    if not job_ids:
-        return {}
     now = timezone.now()
-    by_team: dict[int, list[Job]] = {}
-    for job in Job.objects.filter(pk__in=job_ids, status=JobStatus.PENDING).select_related(
-        "project"
-    ):
+    by_team: dict[int, list[PendingJob]] = {}
+    for *own, name, paused_at, paused_by_name, why in _PENDING.rows(job_ids=list(job_ids)):
+        job = PendingJob._make([*own, Pause(name, paused_at, paused_by_name, why)])
         by_team.setdefault(job.team_id, []).append(job)
     reasons = {}
     for team_id, jobs in by_team.items():
         state = state_of(team_id)
-        line = in_line(team_id, now).filter(pk__lt=max(job.pk for job in jobs))
-        before = list(line.values_list("pk", flat=True)[: COUNT_CAP + 1])
+        last = max(job.id for job in jobs)
+        before = [job_id for (job_id,) in _LINE.rows(team_id=team_id, before=last)]
         for job in jobs:
-            reasons[job.pk] = reason(job, state, bisect_left(before, job.pk) + 1, now)
+            reasons[job.id] = reason(job, state, bisect_left(before, job.id) + 1, now)
     return reasons
 
 
-def paused_words(project: Project) -> str:
+def paused_words(project: Project | Pause) -> str:
     """Who paused a project, when and why, in one sentence (G6)."""
     why = f": {project.pause_reason}" if project.pause_reason else ""
     since = timezone.localtime(project.paused_at)
     return f"{project.name} was paused by {project.paused_by_name}, {since:%d %b %H:%M %Z}{why}."
 
 
-def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
+def reason(job: PendingJob, state: TeamState, place: int, now: datetime) -> str:
     project = job.project
     if job.cancel_requested_at:
         return "Being cancelled."
@@ -191,10 +223,10 @@ def reason(job: Job, state: TeamState, place: int, now: datetime) -> str:
     return f"Next to start; {where}." if place == 1 else f"In line; {where}."
 
 
-def _of_plan(job: Job, state: TeamState) -> str:
+def _of_plan(job: PendingJob, state: TeamState) -> str:
     """Which limit of the plan holds it, until when, and who can change it (P3)."""
     plan_state = state.plan
-    if state.first_held is not None and state.first_held < job.pk:
+    if state.first_held is not None and state.first_held < job.id:
         return f"Waits for the plan behind job #{state.first_held}, which came first."
     if plan_state.fits(job.total_count):
         return "The plan has room again: it starts within seconds."
@@ -218,13 +250,13 @@ def _of_capacity(state: TeamState, agent_ids: list[int]) -> str:
     if not full:
         return ""
     told = ", ".join(
-        f"{state.agents[pk].name} runs {state.busy.get(pk, 0):,} of at most "
+        f"{state.agents[pk].name} runs {state.agents[pk].busy:,} of at most "
         f"{state.agents[pk].capacity:,}" for pk in full[:MOST_NAMED]
     )  # fmt: skip
     return f"{told} at once; {state.who_can_change} can raise its capacity."
 
 
-def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
+def _of_agent(agent: LineAgent, state: TeamState, where: str, now: datetime) -> str:
     name = agent.name
     if agent.is_draining:
         return f"{name} is draining and takes no more jobs; {where}."
@@ -233,10 +265,30 @@ def _of_agent(agent: Agent, state: TeamState, where: str, now: datetime) -> str:
             return f"No free agent: {name} is offline; {where}."
     elif not state.has_workers:
         return f"No worker is up for {name}; {where}. {START_WORKERS}"
-    if state.free.get(agent.pk, 0) <= 0:
-        return f"{name} is busy; {where}. {_of_capacity(state, [agent.pk])}"
+    if state.free.get(agent.id, 0) <= 0:
+        return f"{name} is busy; {where}. {_of_capacity(state, [agent.id])}"
     return (
         f"Next to start on {name}; {where}."
         if "place 1 " in where
         else f"In line for {name}; {where}."
     )
+
+
+_PENDING = Prepared(
+    lambda job_ids: Job.objects.filter(
+        id__in=job_ids, status=JobStatus.PENDING, kind__in=DISPATCHED_KINDS
+    ).values_list(*PendingJob._fields[:-1], *(f"project__{name}" for name in Pause._fields))
+)
+_AGENTS = Prepared(
+    lambda team_id: (
+        Agent.objects.filter(team_id=team_id)
+        .annotate(busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING)))
+        .values_list(*LineAgent._fields)
+    )
+)
+_WORKERS = Prepared(lambda: Worker.objects.up().values_list("id")[:1])
+_LINE = Prepared(
+    lambda team_id, before: (
+        in_line(team_id, Now()).filter(pk__lt=before).values_list("pk")[: COUNT_CAP + 1]
+    )
+)

@@ -22,7 +22,7 @@ from jobs.execution.dispatch import (
 )
 from jobs.execution.selection import Selection
 from jobs.models import Agent, Batch, Job, Worker
-from jobs.queueing import pending_reason, place_of
+from jobs.queueing import pending_reason
 from jobs.steps.base import StepInput
 from projects.models import Contact, Pipeline, Project, Tag
 from tests.jobs.engine_rig import Outside, launch, outside, pipeline_with, run_spinner, work_off
@@ -185,7 +185,8 @@ def test_paused_project_and_full_agent_and_schedule_hold_a_job_and_say_why(
     first, second = launch(spinner), launch(spinner)
     assert pending_reason(first).startswith("No worker is up; place 1 in the queue.")
     Worker.objects.create(name="w:1", host="w", pid=1)
-    assert (place_of(first), place_of(second)) == (1, 2)
+    assert pending_reason(first) == "Next to start; place 1 in the queue."
+    assert pending_reason(second) == "In line; place 2 in the queue."
     pause_project(project, actor, reason="release")
     with pytest.raises(Refused):
         pause_project(project, actor, reason="again")
