@@ -40,6 +40,7 @@ class EventKind(models.TextChoices):
     TORN_DOWN = "job.torn_down"
     LEASE_EXPIRED = "batch.lease_expired"
     BATCH_SPLIT = "batch.split"
+    KIND_MISSING = "job.kind_missing"  # no worker that is up has a kind of its steps
     LATE_REPORT = "batch.late_report"
     CORRECTED = "job.corrected"
     CORRECTION_UNDONE = "job.correction_undone"

@@ -59,6 +59,7 @@ class PendingJob(NamedTuple):
     cancel_requested_at: datetime | None
     scheduled_for: datetime | None
     plan_held_at: datetime | None
+    steps: list[dict[str, str]]
     project: Pause
 
     @classmethod
@@ -87,6 +88,7 @@ class TeamState:
     team_id: int
     has_workers: bool
     agents: Mapping[int, LineAgent]
+    kinds: frozenset[str] | None = None  # of steps that workers up can do; None: not known
 
     @cached_property
     def free(self) -> dict[int, int]:
@@ -122,7 +124,10 @@ class TeamState:
 
 def state_of(team_id: int) -> TeamState:
     agents = [LineAgent._make(row) for row in _AGENTS.rows(team_id=team_id)]
-    return TeamState(team_id, bool(_WORKERS.rows()), {agent.id: agent for agent in agents})
+    workers = [kinds for (kinds,) in _WORKERS.rows()]
+    said = [kinds for kinds in workers if kinds is not None]
+    kinds: frozenset[str] | None = frozenset().union(*said) if said else None
+    return TeamState(team_id, bool(workers), {agent.id: agent for agent in agents}, kinds)
 
 
 def held_back(now: datetime | Now) -> Q:
@@ -214,6 +219,9 @@ def reason(job: PendingJob, state: TeamState, place: int, now: datetime) -> str:
         return _of_plan(job, state)
     where = f"place {place:,} in the queue" if place <= COUNT_CAP else "far back in the queue"
     agent = state.agents.get(job.agent_id or 0)
+    is_for_workers = agent is None or agent.kind == AgentKind.POOL
+    if is_for_workers and state.has_workers and (kind := _missing_kind(job, state)):
+        return f"No worker that is up has the step kind {kind!r}; {where}."
     if agent is not None:
         return _of_agent(agent, state, where, now)
     if not state.has_workers:
@@ -221,6 +229,13 @@ def reason(job: PendingJob, state: TeamState, place: int, now: datetime) -> str:
     if not state.pool_has_room and state.agents:
         return f"All agents are busy; {where}. {_of_capacity(state, state.pools)}".rstrip()
     return f"Next to start; {where}." if place == 1 else f"In line; {where}."
+
+
+def _missing_kind(job: PendingJob, state: TeamState) -> str:
+    """A kind of its steps that no worker has; "" where all are there, or nobody says."""
+    if state.kinds is None:
+        return ""
+    return min({step["kind"] for step in job.steps} - state.kinds, default="")
 
 
 def _of_plan(job: PendingJob, state: TeamState) -> str:
@@ -286,7 +301,7 @@ _AGENTS = Prepared(
         .values_list(*LineAgent._fields)
     )
 )
-_WORKERS = Prepared(lambda: Worker.objects.up().values_list("id")[:1])
+_WORKERS = Prepared(lambda: Worker.objects.up().values_list("step_kinds"))
 _LINE = Prepared(
     lambda team_id, before: (
         in_line(team_id, Now()).filter(pk__lt=before).values_list("pk")[: COUNT_CAP + 1]

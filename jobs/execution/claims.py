@@ -4,7 +4,7 @@ Locks are taken in the order batch, records, job everywhere, so that claims, com
 cannot wait for one another in a circle.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -68,9 +68,15 @@ def due_jobs() -> "QuerySet[Job]":
 
 
 def claim_next(
-    owner: str, *, without_jobs: Collection[int] = (), without_teams: Collection[int] = ()
+    owner: str,
+    *,
+    without_jobs: Collection[int] = (),
+    without_teams: Collection[int] = (),
+    may_claim: Callable[[int], bool] | None = None,
 ) -> Claim | None:
-    """The next batch in turn, or None. `without_…`: of which this worker has enough."""
+    """The next batch in turn, or None. `without_…`: of which this worker has enough. `may_claim`:
+    whether this worker can do a job at all.
+    """
     due = due_jobs().exclude(pk__in=without_jobs) if without_jobs else due_jobs()
     if without_teams:
         due = due.exclude(team_id__in=without_teams)
@@ -81,6 +87,8 @@ def claim_next(
         found = list(looked_at[:LOOKED_AT])
         for job_id, status, agent_id, team_id in found:
             if status == JobStatus.PENDING and not _has_free_agent(agent_id, team_id):
+                continue
+            if may_claim and not may_claim(job_id):
                 continue
             claim = _claim_of(job_id, owner)
             if claim:

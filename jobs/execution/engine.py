@@ -20,6 +20,7 @@ from jobs.execution.executor import BatchRun
 from jobs.execution.hints import hint
 from jobs.execution.journal import Fenced
 from jobs.execution.program import CannotCompile, Program, Programs
+from jobs.execution.step_kinds import Lacking
 from jobs.execution.stopping import stop_job
 from jobs.execution.stores import CallerStore, ThreadStore
 from jobs.steps.base import Clients
@@ -36,6 +37,7 @@ class Engine:
         self.owner, self.store, self.clients = owner, store, clients
         self.limits = Limits()
         self.programs = Programs()
+        self.lacking = Lacking(self.programs)
         self.runs: dict[asyncio.Task[None], BatchRun | None] = {}
         self.claims: dict[asyncio.Task[None], Claim] = {}
         self.is_leaving = False
@@ -95,15 +97,20 @@ class Engine:
             # once behind a large one whose calls are slow.
             most = per_job if len(self.runs) < per_job else 1
             full = [job_id for job_id, count in held.items() if count >= most]
+            lacking = self.lacking.job_ids()
             claim: Claim | None = await self.store.call(
                 claims.claim_next,
                 self.owner,
-                without_jobs=full,
+                without_jobs=[*full, *lacking],
                 without_teams=teams if len(self.runs) >= many else (),
+                may_claim=self.lacking.may_claim,
             )
-            if claim is None:
-                break
-            self._begin(claim)
+            if claim is not None:
+                self._begin(claim)
+            elif len(self.lacking.job_ids()) == len(lacking):
+                break  # else it looks behind those it found it cannot do
+        if self.lacking.job_ids():
+            await self.store.call(self.lacking.look_after)
         # What ends from here on makes room for batches that were passed over above.
         is_busy, now = bool(self.runs), time.monotonic()
         if now < self._plan_at:

@@ -7,12 +7,21 @@ from typing import Any
 from jobs import steps as step_kinds
 from jobs.models import Job
 from jobs.steps.base import EffectStep, PureStep
+from projects.steps import registry
 
 KEPT_SECONDS = 30  # a changed secret is seen after so long
 
 
 class CannotCompile(Exception):
-    """The published definition does not compile (a secret is missing, a kind is unknown)."""
+    """The published definition does not compile (a template is broken, a setting is wrong)."""
+
+
+class LacksKind(CannotCompile):
+    """This process has no such kind of step; another one may."""
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +64,10 @@ def compile_job(job: Job) -> Program:
             made: PureStep | EffectStep = step_kinds.compile_step(
                 step, secrets=secrets, effort=job.effort_level
             )
+        except registry.UnknownKind:
+            kind = step["kind"]
+            said = f"Step {number} ({step['name']}): no worker that is up has the kind {kind!r}."
+            raise LacksKind(said, kind) from None
         except Exception as error:  # a step's own code may raise anything
             raise CannotCompile(f"Step {number} ({step.get('name')}): {error}") from error
         compiled.append(

@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs import clock
-from jobs.execution import claims, parting, sweep
+from jobs.execution import claims, parting, step_kinds, sweep
 from jobs.execution.engine import Engine
 from jobs.execution.stores import ThreadStore, steadily, was_away
 from jobs.models import Job, Worker
@@ -162,7 +162,9 @@ class WorkerProcess:
         if held:
             claims.extend(self.name, held)
         doing = ", ".join(sorted({f"job #{claim.job_id}" for claim in held}))[:300]
-        facts: dict[str, Any] = {"last_heartbeat_at": Now(), "doing": doing}
+        facts: dict[str, Any] = {
+            "last_heartbeat_at": Now(), "doing": doing, "step_kinds": step_kinds.kinds_here()
+        }  # fmt: skip
         if held:
             facts["last_claim_at"] = Now()
         if self._is_ending.is_set():
@@ -173,7 +175,7 @@ class WorkerProcess:
                 name=self.name,
                 defaults={
                     "host": socket.gethostname(), "pid": self.pid, "version": version(),
-                    "started_at": Now(), "last_heartbeat_at": Now(),
+                    "started_at": Now(), **facts,
                 },
             )  # fmt: skip
         asked_at = clock.ticks()

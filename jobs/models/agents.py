@@ -82,6 +82,8 @@ class Worker(models.Model):
     last_heartbeat_at = models.DateTimeField(default=timezone.now, db_index=True)
     last_claim_at = models.DateTimeField(null=True, blank=True)
     doing = models.CharField(max_length=300, blank=True)
+    # Which kinds of step it can do; None where it does not say (a release before this).
+    step_kinds = models.JSONField(null=True, blank=True, editable=False)
 
     objects = WorkerQuerySet.as_manager()
 

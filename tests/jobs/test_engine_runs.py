@@ -351,10 +351,10 @@ def test_unusable_definition_fails_the_run_and_not_the_worker(
     make_contacts: MakeContacts, make_spinner: MakeSpinner
 ) -> None:
     make_contacts(3)
-    spinner = make_spinner([{"name": "gone", "kind": "no-such-kind", "config": {}}])
-    job = run_spinner(spinner)
+    broken = {"name": "torn", "kind": "template", "config": {"field": "x", "template": "{{ a"}}
+    job = run_spinner(make_spinner([broken]))
     assert (job.status, job.error_type) == ("failed", "configuration")
-    assert "gone" in job.error
+    assert "torn" in job.error
     recount(job)
 
 

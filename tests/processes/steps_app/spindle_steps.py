@@ -30,3 +30,10 @@ async def stuck(record: Any, config: dict[str, Any], clients: Any) -> dict[str, 
     """An effect that never comes back."""
     await asyncio.Event().wait()
     return {}
+
+
+if os.environ.get("TEST_NEWER"):  # a release that not every worker has
+
+    @register("newer")
+    def newer(record: Any, config: dict[str, Any]) -> dict[str, Any]:
+        return {"worker": os.getppid()}

@@ -1,4 +1,4 @@
-"""Workers whose clocks are ten minutes off, and jump: leases and due times are the database's."""
+"""Workers that are unlike: clocks ten minutes off, in both directions, and one of a newer release."""
 
 import struct
 from collections.abc import Iterator
@@ -12,6 +12,9 @@ from accounts.permissions import SYSTEM
 from jobs.execution.dispatch import dispatch_spinner
 from jobs.execution.selection import Selection
 from jobs.models import Job, RecordMinute, Worker
+from projects.models import Pipeline
+from projects.publishing import publish
+from projects.steps import registry
 from tests.processes import crew as rig
 from tests.processes.crew import (
     ENV,
@@ -22,6 +25,9 @@ from tests.processes.crew import (
     Provider,
     ended,
     oracle,
+    start,
+    steps,
+    until_done,
 )
 from tests.processes.portal import Portal, Template, wait_until
 
@@ -46,10 +52,12 @@ class Clocks:
     @property
     def env(self) -> dict[str, dict[str, str]]:
         skewed = Path(__file__).with_name("skewed")
-        return {
+        env = {
             worker: {"TEST_CLOCK": str(file), "PYTHONPATH": f"{skewed}:{ENV['PYTHONPATH']}"}
             for worker, file in self.files.items()
         }
+        env["worker-2"]["TEST_NEWER"] = "yes"
+        return env
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +112,14 @@ def test_workers_whose_clocks_are_off_and_jump_do_nothing_early_late_or_twice(
     """F11: ± 10 min, put back and forward by 20 in mid-run; waits, back-off, pace, a start at a
     time, leases, heartbeats; and one story in the history."""
     make_contacts(COUNT)
-    steps = [
+    pipeline = [
         send("first", provider.url),
         {"name": "rest", "kind": "wait", "config": {"for": "time", "until": "1s"}},
         {"name": "busy", "kind": "flaky", "config": {}},
         send("second", provider.url),
         {"name": "end", "kind": "outcome", "config": {"outcome": "sent"}},
     ]
-    spinner = make_spinner(steps)
+    spinner = make_spinner(pipeline)
     up = Worker.objects.up()
     wait_until(lambda: up.count() == 2, PATIENCE, what="both workers up")
     began = datetime.now(UTC) - timedelta(milliseconds=50)
@@ -148,3 +156,61 @@ def test_workers_whose_clocks_are_off_and_jump_do_nothing_early_late_or_twice(
     assert up.count() == 2
     assert not job.events.filter(kind="batch.lease_expired").exists()
     assert job.stalled_at is None
+
+
+@pytest.fixture
+def newer_kind() -> Iterator[None]:
+    """This process publishes, as a web process of the newer release does."""
+    registry.register("newer")(lambda record, config: {})
+    yield
+    registry.unregister("newer")
+
+
+def names(job: Job) -> set[tuple[str, ...]]:
+    """The steps that its records went through."""
+    journeys = job.records.values_list("journey", flat=True)
+    return {tuple(entry["name"] for entry in journey) for journey in journeys}
+
+
+def test_old_and_new_workers_work_side_by_side_while_versions_change(
+    portal: Portal,
+    make_contacts: MakeContacts,
+    make_spinner: MakeSpinner,
+    provider: Provider,
+    newer_kind: None,
+) -> None:
+    """F23: a run keeps its version though one without a step of it is published meanwhile; steps
+    that one worker does not have are for the other, also when it has to come back first."""
+    make_contacts(100)
+    first = steps(provider, "ask")
+    spinner = make_spinner(first)
+    old = dispatch_spinner(
+        spinner, SYSTEM, selection=Selection(), options={"pace_per_minute": 2_400}
+    )
+    until_done(old, 10)
+    second = [*first[:2], {"name": "score", "kind": "newer", "config": {}}, first[3]]
+    Pipeline.objects.filter(pk=spinner.pk).update(draft={"steps": second})
+    publish(spinner, SYSTEM)
+    new = start(spinner)
+    assert not ended(old)
+    wait_until(lambda: ended(old) and ended(new), PATIENCE, what="both versions' runs")
+    for job, version in ((old, first), (new, second)):
+        oracle(job, provider.keys(job), unsafe=True)
+        assert (job.status, job.done_count) == ("completed", 100)
+        assert names(job) == {tuple(step["name"] for step in version)}
+    worked = set(new.records.values_list("values__worker", flat=True))
+    assert worked == {portal.pids["worker-2"]}
+
+    portal.kill_worker(2)
+    Worker.objects.all().delete()  # the dead are believed up for 45 s; others come back
+    again = start(spinner)
+    wait_until(
+        lambda: again.events.filter(kind="job.kind_missing").exists(), PATIENCE, what="a word of it"
+    )
+    again.refresh_from_db()
+    assert (again.status, again.started_at) == ("pending", None)
+    assert portal.running["worker-1"].poll() is None
+    portal.start()
+    wait_until(lambda: ended(again), PATIENCE, what="the run that had to wait")
+    oracle(again, provider.keys(again), unsafe=True)
+    assert (again.status, again.done_count) == ("completed", 100)
