@@ -1,5 +1,6 @@
 """Following a job, the page of one's notices, and the rules of when one is told."""
 
+import uuid
 from typing import Any
 
 from django.conf import settings
@@ -132,7 +133,7 @@ class NoticeRulesView(LoginRequiredMixin, TemplateView):
             messages.error(self.request, text)
 
     def _test_email(self, user: User) -> str:
-        channels.email(user, f"test-{user.pk}", [])
+        channels.email(user, f"test-{uuid.uuid4().hex}", [])
         where = "" if settings.EMAIL_HOST else " It stands in the portal's log."
         return f"A test was mailed to {user.email}.{where}"
 

@@ -1,6 +1,7 @@
 """E-mail and Slack: at most once, retried while surely nothing left, and what became of it is seen."""
 
 import json
+import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 
@@ -145,6 +146,40 @@ def test_what_another_worker_has_claimed_is_not_sent(mailed, ended):
     assert delivery._deliver(first)
     assert not delivery._held(first).exists()
     assert len(mailed.messages) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_deliver_at_the_same_time_send_each_notice_once(
+    mail, project, operator, builder, viewer, admin_member
+):
+    """X6, on real connections."""
+    people = (operator, builder, viewer, admin_member)
+    for number in range(3):
+        job = Job.objects.create(
+            team=project.team, project=project, kind="build", label=f"Build {number}", name="b",
+            status="failed",
+        )  # fmt: skip
+        for person in people:
+            notice = Notice.objects.create(job=job, user=person, team=project.team, status="failed")
+            Delivery.objects.create(notice=notice, user=person, channel="email")
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        try:
+            start.wait(20)
+            delivery.deliver_due()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    text = "".join(message.get_content() for message in mail.received())
+    assert Delivery.objects.filter(status="sent", attempt_count=1).count() == 12
+    for job in Job.objects.all():
+        assert text.count(f"/portal/jobs/{job.pk}\r\n") == len(people)
 
 
 def test_a_worker_lost_while_sending_leaves_it_uncertain_and_never_twice(

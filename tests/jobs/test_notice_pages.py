@@ -233,6 +233,8 @@ def test_a_test_goes_out_at_once_and_says_so(as_user, operator, settings, mailou
     page = client.post(RULES, {"test": "email"}, follow=True).content.decode()
     assert f"A test was mailed to {operator.email}." in page
     assert mailoutbox[0].to == [operator.email]
+    assert "you follow the job" not in mailoutbox[0].body
+    assert RULES in mailoutbox[0].body
     page = client.post(RULES, {"test": "email"}, follow=True).content.decode()
     assert "Wait 10 seconds" in page
     assert len(mailoutbox) == 1
