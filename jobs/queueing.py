@@ -123,7 +123,8 @@ class TeamState:
 
 
 def state_of(team_id: int) -> TeamState:
-    agents = [LineAgent._make(row) for row in _AGENTS.rows(team_id=team_id)]
+    busy = dict(_BUSY.rows(team_id=team_id))
+    agents = [LineAgent._make([*row, busy.get(row[0], 0)]) for row in _AGENTS.rows(team_id=team_id)]
     workers = [kinds for (kinds,) in _WORKERS.rows()]
     said = [kinds for kinds in workers if kinds is not None]
     kinds: frozenset[str] | None = frozenset().union(*said) if said else None
@@ -184,7 +185,7 @@ def stands_without_worker(job: Job) -> bool:
 
 
 def pending_reasons(job_ids: Collection[int]) -> dict[int, str]:
-    """The same for many jobs, by id: one query, and three for each of their teams."""
+    """The same for many jobs, by id: one query, and four for each of their teams."""
     now = timezone.now()
     by_team: dict[int, list[PendingJob]] = {}
     for *own, name, paused_at, paused_by_name, why in _PENDING.rows(job_ids=list(job_ids)):
@@ -295,10 +296,16 @@ _PENDING = Prepared(
     ).values_list(*PendingJob._fields[:-1], *(f"project__{name}" for name in Pause._fields))
 )
 _AGENTS = Prepared(
+    lambda team_id: Agent.objects.filter(team_id=team_id).values_list(*LineAgent._fields[:-1])
+)
+# Off the running jobs alone: joined to the agents, every job they ever had would be read.
+_BUSY = Prepared(
     lambda team_id: (
-        Agent.objects.filter(team_id=team_id)
-        .annotate(busy=Count("jobs", filter=Q(jobs__status=JobStatus.RUNNING)))
-        .values_list(*LineAgent._fields)
+        Job.objects.running()
+        .filter(team_id=team_id, agent__isnull=False)
+        .order_by()
+        .values_list("agent_id")
+        .annotate(count=Count("pk"))
     )
 )
 _WORKERS = Prepared(lambda: Worker.objects.up().values_list("step_kinds"))

@@ -4,10 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.permissions import Actor
+from jobs import queueing
 from jobs.execution import claims
 from jobs.execution.dispatch import dispatch_workflow
 from jobs.models import Agent, Job, Worker
@@ -154,3 +157,28 @@ def test_pause_says_who_when_and_why_and_holds_the_jobs(
     assert "Resume" not in html
     client.post(reverse("jobs:pause", args=[project.slug]), {"act": "resume"})
     assert claims.claim_next("w").job_id == job.pk
+
+
+def test_what_is_busy_is_read_off_the_running_jobs_alone(project, operator):
+    """J12, G5: an agent's long past costs nothing."""
+    agent = Agent.objects.create(team=project.team, name="host-1", capacity=2)
+    states = ["completed"] * 30 + ["running"] * 2 + ["pending"] * 3
+    jobs = [
+        Job.objects.create(
+            team=project.team, project=project, kind="workflow", label="x", name="x",
+            status=state, agent=agent, agent_name=agent.name, total_count=1,
+        )
+        for state in states
+    ]  # fmt: skip
+    Worker.objects.create(name="w1", host="h", pid=1)
+    state = queueing.state_of(project.team_id)
+    assert (state.agents[agent.pk].busy, state.free) == (2, {agent.pk: 0})
+    with CaptureQueriesContext(connection) as queries:
+        reasons = queueing.pending_reasons([job.pk for job in jobs])
+    assert len(queries) <= 7
+    assert not [q for q in queries if "JOIN" in q["sql"] and "jobs_agent" in q["sql"]]
+    places = [f"host-1 is busy; place {n} in the queue." for n in (1, 2, 3)]
+    assert [reasons[job.pk].split(" host-1 runs 2")[0] for job in jobs[-3:]] == places
+    assert reasons == {
+        job.pk: queueing.pending_reason(job) for job in jobs if job.status == "pending"
+    }
