@@ -182,3 +182,22 @@ def test_without_javascript_an_act_returns_to_the_same_list_and_row(
     answer = client.post(f"{URL}/{job.pk}/cancel", {"next": next_url}, follow=True)
     assert answer.redirect_chain[0][0] == next_url
     assert f"Job #{job.pk} is cancelled." in answer.content.decode()
+
+
+def test_keys_and_operators_find_what_they_press(
+    as_user: Callable[[User], Client], operator: User, viewer: User, project: Project
+) -> None:
+    """X7, J17: r, n and p press links of the page; whoever may act is led to what was done."""
+    jobs = [
+        Job.objects.create(
+            team=project.team, project=project, kind="workflow", label="x", name="x",
+            status="failed",
+        )
+        for _ in range(60)
+    ]  # fmt: skip
+    text = text_of(as_user(operator), "?status=failed")
+    assert re.search(r'id="older-jobs" rel="next" href="/portal/jobs\?status=failed&after=', text)
+    assert re.search(r'data-refresh href="/portal/jobs\?status=failed"', text)
+    assert f'href="{reverse("jobs:bulk_actions")}"' in text
+    assert 'rel="prev"' in text_of(as_user(operator), f"?after={jobs[30].pk}")
+    assert reverse("jobs:bulk_actions") not in text_of(as_user(viewer))
