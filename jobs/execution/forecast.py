@@ -9,6 +9,7 @@ from jobs.execution.selection import Selection
 from jobs.models import DurationRange, Job
 from jobs.models.jobs import JobKind
 from projects.models import Pipeline
+from projects.steps import registry
 
 MOST_BUSY = 5
 
@@ -31,6 +32,7 @@ class Forecast:
     may_wait: bool
     low_seconds: float | None
     high_seconds: float | None
+    call_count: int = 0
     paced_seconds: float | None = None
     busy_jobs: list[Job] = field(default_factory=list)
 
@@ -53,12 +55,13 @@ def forecast(
 ) -> Forecast:
     """Reads only; the launch charges the plan again, so that two at once cannot pass it.
 
-    `pace`: records a minute at most; the run cannot be shorter than it allows.
+    `pace`: calls a minute at most; steps that only compute take no turn.
     """
     if spinner.project is None:
         raise ValueError("A workflow has no contacts to foretell.")
     count = selection.count(spinner.project)
     state = plan.state(spinner.team)
+    calls = _calls_a_record(spinner)
     low, high = _usual_length(spinner, effort or spinner.default_effort, count)
     fits = count if state.records_left is None else state.records_left
     if not state.has_job_left:
@@ -67,9 +70,17 @@ def forecast(
         record_count=count, plan_used=state.records_used, plan_allowed=state.records_allowed,
         jobs_used=state.jobs_used, jobs_allowed=state.jobs_allowed, resets_on=state.resets_on,
         fits_count=fits, may_wait=count > fits and state.ever_fits(count),
-        low_seconds=low, high_seconds=high, paced_seconds=60 * count / pace if pace else None,
+        low_seconds=low, high_seconds=high, call_count=calls,
+        paced_seconds=60 * count * calls / pace if pace and calls else None,
         busy_jobs=list(Job.objects.filter(team=spinner.team).active().order_by("id")[:MOST_BUSY]),
     )  # fmt: skip
+
+
+def _calls_a_record(spinner: Pipeline) -> int:
+    """How many steps of the published version call outside; conditions may lead past some."""
+    version = spinner.current_version
+    calling = {spec.kind for spec in registry.all_specs() if spec.is_effect}
+    return sum(step["kind"] in calling for step in (version.steps if version else ()))
 
 
 def _usual_length(spinner: Pipeline, effort: str, count: int) -> tuple[float | None, float | None]:

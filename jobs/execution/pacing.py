@@ -1,4 +1,4 @@
-"""A run's pace (records a minute), shared by all workers: turns are handed out by the database."""
+"""A run's pace (calls begun a minute), shared by all workers: turns are handed out by the database."""
 
 import asyncio
 import time

@@ -44,8 +44,8 @@ class StartRunForm(forms.Form):
     )
     effort = forms.ChoiceField(choices=[("", "The spinner's own"), *Effort.choices], required=False)
     pace_per_minute = forms.IntegerField(
-        required=False, min_value=1, max_value=1_000_000, label="Records a minute, at most",
-        help_text="Empty: as fast as the receivers allow.",
+        required=False, min_value=1, max_value=1_000_000, label="Calls a minute, at most",
+        help_text="Empty: as fast as the receivers allow. Steps that only compute are not held up.",
     )  # fmt: skip
     failure_limit_percent = forms.IntegerField(
         required=False, min_value=1, max_value=100, label="Stop when failed, %",

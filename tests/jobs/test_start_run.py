@@ -53,26 +53,33 @@ def test_the_forecast_says_what_it_takes_before_anything_starts(
     forecast = page.context["forecast"]
     assert (forecast.record_count, forecast.plan_used, forecast.fits_count) == (3, 60, 40)
     assert (forecast.low_seconds, forecast.high_seconds) == (15, 45)
-    for words in ("60 of 100 records", "resets on", "15s to 45s", "at most 600 a minute"):
+    for words in ("60 of 100 records", "resets on", "15s to 45s", "at most 600 calls a minute"):
         assert words in text
     assert not Job.objects.exists()
 
 
 @pytest.mark.django_db
-def test_the_forecast_minds_the_pace(as_user, operator, project, spinner, make_contacts):
-    """R3: thirty records at two a minute take a quarter of an hour, however quick they are."""
+def test_the_forecast_minds_the_pace(as_user, operator, project, make_spinner, make_contacts):
+    """R3: thirty records of one call each, at two a minute, take a quarter of an hour."""
     make_contacts(30)
+    spinner = make_spinner([{"name": "send", "kind": "http", "config": {}}])
     client = as_user(operator)
-    page = client.get(post_form(client, project, spinner, pace_per_minute="2").url)
-    assert "at least 15m 00s, by the pace you chose" in page.content.decode()
+
+    def told(spinner, pace) -> str:
+        page = client.get(post_form(client, project, spinner, pace_per_minute=pace).url)
+        return page.content.decode()
+
+    assert "about 15m 00s by the pace you chose, if each record makes its 1 call" in told(
+        spinner, 2
+    )
     DurationRange.objects.create(
         pipeline=spinner, sample_count=9, low_seconds=5, high_seconds=15,
         record_low_seconds=0.5, record_high_seconds=1,
     )  # fmt: skip
-    page = client.get(post_form(client, project, spinner, pace_per_minute="2").url)
-    assert "by the pace you chose; without it 15s to 30s" in page.content.decode()
-    page = client.get(post_form(client, project, spinner, pace_per_minute="600").url)
-    assert "15s to 30s, from earlier runs" in page.content.decode()
+    assert "makes its 1 call; without it 15s to 30s" in told(spinner, 2)
+    assert "15s to 30s, from earlier runs" in told(spinner, 600)
+    only_computing = make_spinner(slug="score", name="Score")
+    assert "this spinner makes none, so that it does not matter" in told(only_computing, 2)
 
 
 @pytest.mark.django_db

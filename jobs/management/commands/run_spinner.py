@@ -39,7 +39,7 @@ class Command(BaseCommand):
         )
         which.add_argument("--filter", metavar="QUERY", help='e.g. "q=smith&has_email=yes"')
         parser.add_argument("--effort", choices=["max", "high", "medium"], default="")
-        parser.add_argument("--pace", type=int, help="records a minute at most")
+        parser.add_argument("--pace", type=int, help="calls a minute at most")
         parser.add_argument("--failure-limit", type=int, help="stop above so many percent failed")
         parser.add_argument(
             "--wait-for-plan", action="store_true", help="queue it where the month's plan is full"
@@ -69,7 +69,7 @@ class Command(BaseCommand):
             raise CommandError(f"{refused.code}: {refused}") from None
         expected = f", usually {told.high_seconds:,.0f} s at most" if told.high_seconds else ""
         if told.is_held_by_pace:
-            expected = f", {told.paced_seconds:,.0f} s at least by its pace"
+            expected = f", about {told.paced_seconds:,.0f} s by its pace"
         self.stdout.write(f"Job #{job.pk} over {job.total_count:,} contacts{expected}.")
         if options["wait"]:
             self._wait(job)
