@@ -6,6 +6,7 @@ key was seen twice.
 
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 import time
@@ -40,6 +41,7 @@ from tests.processes.portal import Portal, wait_until
 crew, portal, provider, suffix = rig.crew, rig.portal, rig.provider, rig.suffix
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 CONTACTS = 5_000
+HEARD_SECONDS = 2.0  # after a cancel, also on a busy machine; 1 s by the heartbeat alone
 DEADLINE = 2.0  # seconds a call that hangs may take
 
 
@@ -202,6 +204,35 @@ def test_a_small_job_does_not_wait_behind_a_large_one(
     cancel(large, SYSTEM)
     until_ended(large, portal)
     assert large.remaining_count == 0
+
+
+def test_cancels_at_random_moments_stop_real_workers(
+    portal: Portal, make_contacts: MakeContacts, make_spinner: MakeSpinner, provider: Provider
+) -> None:
+    """F16: what begins after the cancel's commit had its intent before: the few calls that wait
+    for a place until a worker hears of it. The counts are the provider's. (A hundred moments
+    between two commits: tests/jobs/test_engine_cancels.py.)"""
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")  # noqa: T201 -- shown with a failure
+    chance = random.Random(seed)
+    make_contacts(300)
+    spinner = make_spinner(steps(provider, "ask"))
+    for _ in range(4):
+        job = start(spinner)
+        calls = chance.choice((1, 40, chance.randint(1, 250)))
+        wait_until(lambda: len(provider.calls(job)) >= calls, PATIENCE, what=f"{calls} calls")  # noqa: B023
+        cancel(job, SYSTEM)
+        committed_at = time.time()
+        wait_until(lambda: ended(job), PATIENCE, what="the end")  # noqa: B023
+        keys = provider.keys(job)
+        oracle(job, keys, unsafe=True)
+        assert job.status == "cancelled" or job.done_count == 300
+        assert job.done_count + job.cancelled_count == 300
+        assert len(keys) == job.done_count
+        late = [at - committed_at for _, at in provider.calls(job) if at > committed_at]
+        assert len(late) <= 2 * 3 * 20, "both workers' intents"
+        assert max(late, default=0) < HEARD_SECONDS
+        print(f"{calls} calls, then {len(late)} in {max(late, default=0):.3f} s")  # noqa: T201
 
 
 def test_calls_that_hang_end_at_their_deadline_and_hold_up_no_other_team(

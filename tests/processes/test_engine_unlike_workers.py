@@ -181,11 +181,11 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
 ) -> None:
     """F23: a run keeps its version though one without a step of it is published meanwhile; steps
     that one worker does not have are for the other, also when it has to come back first."""
-    make_contacts(100)
+    make_contacts(60)
     first = steps(provider, "ask")
     spinner = make_spinner(first)
     old = dispatch_spinner(
-        spinner, SYSTEM, selection=Selection(), options={"pace_per_minute": 2_400}
+        spinner, SYSTEM, selection=Selection(), options={"pace_per_minute": 1_800}
     )
     until_done(old, 10)
     second = [*first[:2], {"name": "score", "kind": "newer", "config": {}}, first[3]]
@@ -196,7 +196,7 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
     wait_until(lambda: ended(old) and ended(new), PATIENCE, what="both versions' runs")
     for job, version in ((old, first), (new, second)):
         oracle(job, provider.keys(job), unsafe=True)
-        assert (job.status, job.done_count) == ("completed", 100)
+        assert (job.status, job.done_count) == ("completed", 60)
         assert names(job) == {tuple(step["name"] for step in version)}
     worked = set(new.records.values_list("values__worker", flat=True))
     assert worked == {portal.pids["worker-2"]}
@@ -213,4 +213,4 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
     portal.start()
     wait_until(lambda: ended(again), PATIENCE, what="the run that had to wait")
     oracle(again, provider.keys(again), unsafe=True)
-    assert (again.status, again.done_count) == ("completed", 100)
+    assert (again.status, again.done_count) == ("completed", 60)
