@@ -3,6 +3,7 @@
 Places are counted within a team: what other teams have queued shows nowhere.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -230,6 +231,19 @@ def reason(job: PendingJob, state: TeamState, place: int, now: datetime) -> str:
     if not state.pool_has_room and state.agents:
         return f"All agents are busy; {where}. {_of_capacity(state, state.pools)}".rstrip()
     return f"Next to start; {where}." if place == 1 else f"In line; {where}."
+
+
+_PLACE = re.compile(r"; (place [\d,]+|far back) in the queue\.")
+
+
+def place_first(text: str) -> str:
+    """ "host-1 is busy; place 2 in the queue." → "Place 2: host-1 is busy.", where there is little
+    room to read on.
+    """
+    found = _PLACE.search(text)
+    if found is None:
+        return text
+    return f"{found[1].capitalize()}: {text[: found.start()]}.{text[found.end() :]}"
 
 
 def _missing_kind(job: PendingJob, state: TeamState) -> str:

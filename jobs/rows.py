@@ -11,7 +11,7 @@ from accounts.templatetags.spindle import ago_words
 from jobs import usual
 from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
-from jobs.queueing import pending_reasons
+from jobs.queueing import pending_reasons, place_first
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
@@ -138,7 +138,7 @@ def _row(  # type: ignore[no-untyped-def]
         status="cancelling" if job.is_cancelling else job.status,
         word=status_word(job),
         note="may be stalled" if job.pk in stalled else "",
-        why=why,
+        why=place_first(why),
         at=shown.isoformat(),
         at_words=f"{shown.astimezone(zone):%d %b %Y, %H:%M:%S %Z}",
         ago=ago_words((now - shown).total_seconds()),

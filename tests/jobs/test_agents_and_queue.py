@@ -182,3 +182,15 @@ def test_what_is_busy_is_read_off_the_running_jobs_alone(project, operator):
     assert reasons == {
         job.pk: queueing.pending_reason(job) for job in jobs if job.status == "pending"
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("host-1 is busy; place 2 in the queue. It runs 2 at once.", "Place 2: host-1 is busy. It runs 2 at once."),
+     ("In line; place 1,204 in the queue.", "Place 1,204: In line."),
+     ("All agents are busy; far back in the queue.", "Far back: All agents are busy."),
+     ("Scheduled for 01 May 2031, 08:00 UTC.", "Scheduled for 01 May 2031, 08:00 UTC.")],
+)  # fmt: skip
+def test_a_row_says_the_place_first(text, short):
+    """D4: before a narrow row cuts it off."""
+    assert queueing.place_first(text) == short

@@ -153,7 +153,7 @@ def test_a_pending_row_says_why_it_waits(
     text_of(client)
     with django_assert_max_num_queries(13):
         text = text_of(client)
-    places = re.findall(r"host-1 is draining and takes no more jobs; place (\d+)", text)
+    places = re.findall(r"Place (\d+): host-1 is draining and takes no more jobs\.", text)
     assert places == [str(n) for n in range(11, 0, -1) for _ in range(2)]  # and as its title
     assert "Scheduled for 01 May 2031, 08:00 UTC." in text
     pause_project(project, Actor(user=viewer), reason="<b>upgrade</b>")
