@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs import clock
 from jobs.durations import quantile
 from jobs.events import EventKind
 from jobs.models import DurationRange, Job, JobEvent, JobType, ListedJob
@@ -80,7 +81,7 @@ def learn(pipeline_id: int, effort: str = "", *, at_once: bool = False) -> Range
     unless `at_once`. Returns the range, or None while there are too few jobs.
     """
     known = DurationRange.objects.filter(pipeline_id=pipeline_id, effort_level=effort).first()
-    if known and not at_once and abs(timezone.now() - known.updated_at) < LEARN_AGAIN_AFTER:
+    if known and not at_once and abs(clock.now() - known.updated_at) < LEARN_AGAIN_AFTER:
         return Range(
             known.low_seconds, known.high_seconds, known.sample_count, known.corrected_count
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import F, Max, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.models import User
 from jobs.models import Delivery, Notice
@@ -57,16 +57,14 @@ def deliver_due(*, seconds: float = TASK_SECONDS) -> int:
 
 def sweep() -> None:
     """By beat: what a lost worker was sending, and what no message told of."""
-    lost = Delivery.objects.filter(
-        status=DeliveryStatus.SENDING, claimed_at__lt=timezone.now() - LOST_AFTER
-    )
-    lost.update(status=DeliveryStatus.UNCERTAIN, ended_at=timezone.now(), error=LOST)
+    lost = Delivery.objects.filter(status=DeliveryStatus.SENDING, claimed_at__lt=Now() - LOST_AFTER)
+    lost.update(status=DeliveryStatus.UNCERTAIN, ended_at=Now(), error=LOST)
     if _due().exists():
         hints.hint()
 
 
 def _due() -> QuerySet[Delivery]:
-    return Delivery.objects.filter(status=DeliveryStatus.PENDING, due_at__lte=timezone.now())
+    return Delivery.objects.filter(status=DeliveryStatus.PENDING, due_at__lte=Now())
 
 
 def _claim_next() -> Claim | None:
@@ -77,14 +75,14 @@ def _claim_next() -> Claim | None:
     user_id, channel = first
     theirs = _due().filter(user_id=user_id, channel=channel)
     latest = Delivery.objects.filter(user_id=user_id, channel=channel, claimed_at__isnull=False)
-    last = latest.aggregate(at=Max("claimed_at"))["at"]
-    if last is not None and last + PAUSE > timezone.now():
+    last = latest.filter(claimed_at__gt=Now() - PAUSE).aggregate(at=Max("claimed_at"))["at"]
+    if last is not None:
         theirs.update(due_at=last + PAUSE)
         return None
     key = uuid.uuid4().hex
     ids = list(theirs.order_by("pk").values_list("pk", flat=True)[:MOST_TOGETHER])
     theirs.filter(pk__in=ids).update(
-        status=DeliveryStatus.SENDING, claim_key=key, claimed_at=timezone.now(),
+        status=DeliveryStatus.SENDING, claim_key=key, claimed_at=Now(),
         attempt_count=F("attempt_count") + 1,
     )  # fmt: skip
     held = Delivery.objects.filter(claim_key=key, status=DeliveryStatus.SENDING)
@@ -134,13 +132,13 @@ def _not_sent(claim: Claim, error: NotSent) -> None:
         return
     _held(claim).update(
         status=DeliveryStatus.PENDING, error=_sentence(error)[:300], claim_key="",
-        due_at=timezone.now() + timedelta(seconds=BACK_OFF[tries - 1]),
+        due_at=Now() + timedelta(seconds=BACK_OFF[tries - 1]),
     )  # fmt: skip
 
 
 def _end(claim: Claim, status: str, error: str, *, only: Sequence[int] | None = None) -> None:
     held = _held(claim) if only is None else _held(claim).filter(pk__in=only)
-    held.update(status=status, ended_at=timezone.now(), error=error[:300])
+    held.update(status=status, ended_at=Now(), error=error[:300])
 
 
 def _held(claim: Claim) -> QuerySet[Delivery]:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
 
 from accounts.models import Membership, NoticeRule, NoticeRules
 from config.prepared import Prepared
+from jobs import clock
 from jobs.models import Delivery, Follow, Job, Notice
 from jobs.models.notices import Channel
 from jobs.notices import hints
@@ -53,7 +53,7 @@ def make(job_id: int, status: str, *, by_user_id: int | None = None) -> int:
         return 0
     job = Job.objects.only("team_id", *COUNTS).get(pk=job_id)
     is_failure = is_a_failure(status, job.failed_count, job.uncertain_count)
-    now = timezone.now()
+    now = clock.now()
     made: list[Notice] = []
     ways: list[tuple[int, str]] = []
     for follower in others:
