@@ -36,6 +36,7 @@ SLICE = 50
 SLICES_A_TASK = 20
 LEASE = timedelta(seconds=60)
 MOST_TICKED = 1_000
+MOST_NAMED = 10
 
 
 @dataclass(slots=True)
@@ -46,6 +47,13 @@ class Forecast:
     acts: int = 0
     skips: list[tuple[str, int]] = field(default_factory=list)
     note: str = ""  # what may stop some of them on the way
+    named: dict[str, list[int]] = field(default_factory=dict)  # reason → jobs, of ticked ones
+
+    @property
+    def skipped_jobs(self) -> list[tuple[str, int, list[int], int]]:
+        """(reason, how many, the first of them, how many more) of each reason to skip."""
+        found = [(why, count, self.named.get(why, [])[:MOST_NAMED]) for why, count in self.skips]
+        return [(why, count, ids, count - len(ids)) for why, count, ids in found]
 
     @property
     def skipped(self) -> int:
@@ -62,12 +70,17 @@ def chosen_jobs(team_ids: Iterable[int], selection: dict) -> QuerySet[Job]:  # t
     return filterset.qs if filterset.is_valid() else jobs.none()
 
 
-def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecast:
-    """Counts the selection once more, now (J15, J16). One grouped query; two a team to resend."""
+def forecast(
+    kind: str, jobs: QuerySet[Job], operable: Iterable[int], *, is_named: bool = False
+) -> Forecast:
+    """Counts the selection once more, now (J15, J16). One grouped query; two a team to resend.
+
+    With `is_named`, for ticked jobs, those that are skipped are named too.
+    """
     operable = set(operable)
     groups: Any = (
         jobs.order_by()
-        .values("team_id", "status", is_asked=Q(cancel_requested_at__isnull=False),
+        .values(*(["pk"] if is_named else []), "team_id", "status", is_asked=Q(cancel_requested_at__isnull=False),
                 is_resent=Q(resent_as__isnull=False), is_reported=Q(kind__in=REPORTED_KINDS),
                 is_gone=Q(pipeline__isnull=True),
                 is_unpublished=Q(pipeline__archived_at__isnull=False)
@@ -83,9 +96,12 @@ def forecast(kind: str, jobs: QuerySet[Job], operable: Iterable[int]) -> Forecas
             group.pop("count"),
             group.pop("record_count"),
         )
+        job_id = group.pop("pk", None)
         found.total += count
         if why := skip_reason(kind, **group, may_operate=team_id in operable):
             skips[why] += count
+            if job_id is not None:
+                found.named.setdefault(why, []).append(job_id)
         else:
             found.acts += count
             before = wanted.get(team_id, (0, 0))

@@ -68,7 +68,9 @@ class BulkConfirmView(TeamsScopeMixin, TemplateView):
         filters_on = JobFilterSet(QueryDict(selection["filter"])).active() if is_filter else []
         return super().get_context_data(
             kind=self.kind,
-            forecast=forecast(self.kind, chosen, self.teams_with(Right.OPERATE)),
+            forecast=forecast(
+                self.kind, chosen, self.teams_with(Right.OPERATE), is_named=not is_filter
+            ),
             selection=selection,
             filters_on=filters_on,
             carried=[(k, v) for k, v in self.sent.items() if k.startswith(FILTER_PREFIX)],

@@ -1,5 +1,6 @@
 """Many jobs at once (J14–J17)."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -57,7 +58,9 @@ def test_confirmation_says_how_many_act_and_who_is_skipped_why(as_user, operator
     assert "Cancel 1 job?" in html
     for text in ("already completed", "already failed", "already being cancelled"):
         assert text in html
-    assert "<strong>2</strong> will be skipped: already completed." in html
+    assert re.search(r"<strong>2</strong> will be skipped: already completed \(<a[^>]*>#", html)
+    named = re.findall(r">#(\d+)</a>", html.split("already completed")[1].split("</li>")[0])
+    assert sorted(map(int, named)) == sorted(job.pk for job in jobs[2:4])
 
 
 def test_reported_work_is_not_promised_to_be_resent(as_user, operator, make_jobs):
@@ -84,8 +87,8 @@ def test_what_cannot_be_resent_is_told_before(as_user, operator, make_jobs, team
     html = as_user(operator).get(f"{reverse('jobs:bulk')}?action=resend&{query}").content.decode()
     assert "Resend 3 jobs?" in html
     for line in (
-        "<strong>2</strong> will be skipped: what it ran is archived or not published.",
-        "<strong>1</strong> will be skipped: what it ran has been deleted.",
+        "<strong>2</strong> will be skipped: what it ran is archived or not published (",
+        "<strong>1</strong> will be skipped: what it ran has been deleted (",
         "<strong>1</strong> will be skipped: the plan&#x27;s 3 jobs of this month are used up.",
         "They need 4 records, and 2 of the plan&#x27;s 2 are left this month",
     ):
