@@ -10,6 +10,8 @@ const seen = new Set();
 let mayBeNew = false;
 let timer = 0;
 let pending = null; // how many; when that changes, places in the queue do
+let placesTimer = 0;
+const PLACES_MS = 3_000; // a busy queue moves all the time, and every page that shows it would ask
 
 function ask() {
   if (timer || document.hidden) return;
@@ -57,10 +59,14 @@ function swap(fresh) {
 function placesMoved(totals) {
   const moved = pending !== null && pending !== totals.pending;
   pending = totals.pending;
-  if (!moved) return;
-  for (const dot of document.querySelectorAll("article[data-job] .title > .dot.pending")) {
-    changed.add(Number(dot.closest("article").dataset.job));
-  }
+  if (!moved || placesTimer) return;
+  placesTimer = setTimeout(() => {
+    placesTimer = 0;
+    for (const dot of document.querySelectorAll("article[data-job] .title > .dot.pending")) {
+      changed.add(Number(dot.closest("article").dataset.job));
+    }
+    ask();
+  }, PLACES_MS * (1 + Math.random()));
 }
 
 function say(text) {
