@@ -42,7 +42,7 @@ crew, portal, provider, suffix = rig.crew, rig.portal, rig.provider, rig.suffix
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 CONTACTS = 5_000
 HEARD_SECONDS = 2.0  # after a cancel, also on a busy machine; 1 s by the heartbeat alone
-DEADLINE = 2.0  # seconds a call that hangs may take
+DEADLINE = 1.0  # seconds a call that hangs may take
 
 
 def test_workers_killed_in_mid_run_lose_and_double_nothing(
@@ -217,7 +217,7 @@ def test_cancels_at_random_moments_stop_real_workers(
     chance = random.Random(seed)
     make_contacts(300)
     spinner = make_spinner(steps(provider, "ask"))
-    for _ in range(4):
+    for _ in range(3):
         job = start(spinner)
         calls = chance.choice((1, 40, chance.randint(1, 250)))
         wait_until(lambda: len(provider.calls(job)) >= calls, PATIENCE, what=f"{calls} calls")  # noqa: B023

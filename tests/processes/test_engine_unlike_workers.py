@@ -128,7 +128,7 @@ def test_workers_whose_clocks_are_off_and_jump_do_nothing_early_late_or_twice(
         scheduled_for=began + timedelta(seconds=2),
     )  # fmt: skip
     job = dispatch_spinner(
-        spinner, SYSTEM, selection=Selection(), options={"pace_per_minute": 1_800}
+        spinner, SYSTEM, selection=Selection(), options={"pace_per_minute": 3_600}
     )
     wait_until(lambda: len(provider.keys(job)) >= COUNT // 2, PATIENCE, what="first calls")
     clocks.set(-OFF, OFF)
@@ -143,7 +143,7 @@ def test_workers_whose_clocks_are_off_and_jump_do_nothing_early_late_or_twice(
     assert max(provider.keys(job).values()) == 1
     at = dict(provider.calls(job))
     gaps = [at[f"{job.pk}-{n}-4"] - at[f"{job.pk}-{n}-1"] for n in range(1, COUNT + 1)]
-    assert min(gaps) >= 1 + 1, "one second of rest, one that was asked for"
+    assert min(gaps) >= 1 + 0.5, "a second of rest, half a one that was asked for"
     for entry in job.records.values_list("journey__1", flat=True):
         assert 1_000 <= entry["ms"] < 1_000 * OFF
     for what, times in times_of(job).items():
@@ -181,7 +181,7 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
 ) -> None:
     """F23: a run keeps its version though one without a step of it is published meanwhile; steps
     that one worker does not have are for the other, also when it has to come back first."""
-    make_contacts(60)
+    make_contacts(40)
     first = steps(provider, "ask")
     spinner = make_spinner(first)
     old = dispatch_spinner(
@@ -196,7 +196,7 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
     wait_until(lambda: ended(old) and ended(new), PATIENCE, what="both versions' runs")
     for job, version in ((old, first), (new, second)):
         oracle(job, provider.keys(job), unsafe=True)
-        assert (job.status, job.done_count) == ("completed", 60)
+        assert (job.status, job.done_count) == ("completed", 40)
         assert names(job) == {tuple(step["name"] for step in version)}
     worked = set(new.records.values_list("values__worker", flat=True))
     assert worked == {portal.pids["worker-2"]}
@@ -213,4 +213,4 @@ def test_old_and_new_workers_work_side_by_side_while_versions_change(
     portal.start()
     wait_until(lambda: ended(again), PATIENCE, what="the run that had to wait")
     oracle(again, provider.keys(again), unsafe=True)
-    assert (again.status, again.done_count) == ("completed", 60)
+    assert (again.status, again.done_count) == ("completed", 40)

@@ -21,11 +21,11 @@ def poison(record: Any, config: dict[str, Any]) -> dict[str, Any]:
 async def flaky(record: Any, config: dict[str, Any], clients: Any) -> dict[str, Any]:
     """Turned away once, as by a busy provider."""
     if record.attempt == 1:
-        raise RetryLater("busy", after_seconds=1)
+        raise RetryLater("busy", after_seconds=0.5)
     return {}
 
 
-@register("stuck", effect="unsafe", timeout_seconds=2)
+@register("stuck", effect="unsafe", timeout_seconds=1)
 async def stuck(record: Any, config: dict[str, Any], clients: Any) -> dict[str, Any]:
     """An effect that never comes back."""
     await asyncio.Event().wait()
