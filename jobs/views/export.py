@@ -35,7 +35,7 @@ class JobExportView(JobSelectionMixin, View):
     def _rows(self, zone: tzinfo) -> Iterator[list[list[Any]]]:
         cursors: dict[int, int | None] = dict.fromkeys(self.team_ids)
         for team in self.team_ids:
-            jobs = self.filterset.apply(Job.objects.filter(team_id=team))
+            jobs = self.filterset.apply(Job.objects.filter(team_id=team), team_id=team)
             jobs = jobs.select_related("project").defer("input", "output", "steps", "selection")
             while True:
                 below = cursors[team]

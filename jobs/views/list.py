@@ -66,7 +66,10 @@ class JobSelectionMixin(TeamsScopeMixin):
     @cached_property
     def filtered(self) -> list[JobQuerySet]:
         """One queryset a team: each reads its team's index in order, whatever the others hold."""
-        return [self.filterset.apply(Job.objects.filter(team_id=team)) for team in self.team_ids]
+        return [
+            self.filterset.apply(Job.objects.filter(team_id=team), team_id=team)
+            for team in self.team_ids
+        ]
 
 
 class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
@@ -159,7 +162,9 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             return sum(capped_count(queryset.running()) for queryset in self.filtered)
         return sum(
             capped_count(
-                self.filterset.apply(Job.objects.filter(team_id=team).running(), without={"status"})
+                self.filterset.apply(
+                    Job.objects.filter(team_id=team).running(), without={"status"}, team_id=team
+                )
             )
             for team in self.team_ids
         )

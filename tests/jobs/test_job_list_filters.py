@@ -14,6 +14,7 @@ from accounts.models import User
 from accounts.permissions import Actor
 from jobs.execution.dispatch import pause_project
 from jobs.models import Agent, Job
+from jobs.querysets import jobs as querysets
 from projects.models import Project
 
 URL = "/portal/jobs"
@@ -201,3 +202,22 @@ def test_keys_and_operators_find_what_they_press(
     assert f'href="{reverse("jobs:bulk_actions")}"' in text
     assert 'rel="prev"' in text_of(as_user(operator), f"?after={jobs[30].pk}")
     assert reverse("jobs:bulk_actions") not in text_of(as_user(viewer))
+
+
+@pytest.mark.parametrize("most", [300, 2])
+def test_an_exclusion_by_index_gives_what_it_says(
+    project: Project, other_project: Project, jobs: list[Job], monkeypatch: pytest.MonkeyPatch,
+    most: int,
+) -> None:  # fmt: skip
+    """J8, J12: also jobs without a value, and where there are too many values to name."""
+    monkeypatch.setattr(querysets, "MOST_VALUES", most)
+    for team_project in (project, other_project):
+        Job.objects.create(
+            team=team_project.team, project=team_project, kind="build", label="x", name="x",
+            status="failed",
+        )  # fmt: skip
+    own = Job.objects.filter(team_id=project.team_id)
+    for column in ("workflow_slug", "agent_name"):
+        for value in ("se-work", "host-1", "nobody has it"):
+            found = own.except_value(project.team_id, column, value)
+            assert set(found) == set(own.exclude(**{column: value})), (column, value)
