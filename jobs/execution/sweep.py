@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from jobs import events
@@ -119,13 +119,13 @@ def settle_stopped() -> None:
 
     A batch may have set records aside for later while the stop was asked: nobody takes those.
     """
-    working = Batch.objects.filter(job_id=OuterRef("pk"), status=BatchStatus.RUNNING)
+    working = Batch.objects.filter(status=BatchStatus.RUNNING).values("job_id")
     asked = (
         Job.objects.filter(status__in=ACTIVE_JOB_STATUSES)
         .exclude(cancel_requested_at=None, stop_error="")
         # What other programs do ends when they say so.
         .exclude(kind__in=REPORTED_KINDS, started_at__isnull=False, force_stopped_at=None)
-        .filter(~Exists(working))
+        .exclude(pk__in=working)
     )
     one_by_one(list(asked.values_list("pk", flat=True)), _settle_stopped, what="A stopped job")
 
