@@ -121,7 +121,7 @@ def test_a_bulk_action_is_stopped_in_the_middle(
     expect(progress).to_contain_text(f"{action.acted_count:,} cancelled")
     expect(progress).to_contain_text(f"{left:,} not touched: stopped by Olu Operator")
     page.get_by_role("link", name="Bulk actions").click()
-    expect(page.get_by_role("row", name=f"Cancel #{action.pk}")).to_contain_text("Aborted")
+    expect(page.get_by_role("row", name=f"Cancel 400 jobs #{action.pk}")).to_contain_text("Aborted")
 
 
 def test_without_javascript_jobs_are_filtered_paged_opened_and_cancelled_together(

@@ -208,3 +208,32 @@ def test_rights_are_asked_again_while_it_runs(operator, make_jobs, other_project
 def test_a_filter_that_does_not_parse_chooses_nothing(team, make_jobs):
     make_jobs("running")
     assert not bulk_actions.chosen_jobs([team.pk], {"filter": "status=bogus"}).exists()
+
+
+def test_the_list_holds_ones_own_actions_and_the_teams(
+    as_user, operator, builder, outsider, make_jobs, other_team
+):
+    """J17, X1: what touched a team that is not one's own is not seen."""
+    jobs = make_jobs("failed", "failed")
+    start(as_user(operator), jobs, action="resend")
+    shared = BulkAction.objects.get()
+    beyond = BulkAction.objects.create(
+        kind="cancel", actor_name="Olu Operator", team_ids=[jobs[0].team_id, other_team.pk],
+        selection={"filter": "status=failed"}, launch_key="z", total_count=1_204, status="aborted",
+        acted_count=4,
+    )  # fmt: skip
+    url = reverse("jobs:bulk_actions")
+    for user in (operator, builder):
+        html = as_user(user).get(url).content.decode()
+        assert f'href="{shared.get_absolute_url()}">Resend 2 jobs</a>' in html
+        assert "ticked jobs" in html
+        assert "Olu Operator" in html
+        assert beyond.get_absolute_url() not in html
+    assert "None yet." in as_user(outsider).get(url).content.decode()
+    beyond.actor = outsider
+    beyond.save()
+    html = as_user(outsider).get(url).content.decode()
+    assert "Cancel 1,204 jobs" in html
+    assert "all matching status “Failed”" in html
+    assert "4 cancelled, 0 skipped, 1,200 not touched" in html
+    assert '<span class="dot cancelled" aria-hidden="true"></span>Aborted' in html
