@@ -17,7 +17,7 @@ from accounts.permissions import Actor
 from jobs import events
 from jobs.execution import dispatch
 from jobs.execution.selection import Selection
-from jobs.models import Job, Record
+from jobs.models import Batch, Job, Record
 from projects.models import Contact, Pipeline, Project
 from tests.browser.tabs import Tab, change, ended, make_job
 from tests.processes.crew import Broker
@@ -163,6 +163,11 @@ def test_every_state_of_a_job_in_the_panels_of_two_users(
         one.open()
     job = make_job(project, status="pending", started_at=None)
     now = timezone.now()
+    # Somebody is at work on it: else the sweep would end it as soon as it is to be stopped.
+    Batch.objects.create(
+        job=job, team=project.team, number=1, record_count=1, status="running",
+        lease_owner="a test", lease_expires_at=now + timedelta(hours=1),
+    )  # fmt: skip
     stages: list[tuple[str, str, dict[str, object]]] = [
         ("1 job pending", r"Queued.*for \d+ ?s", {"status": "pending"}),
         ("1 job running", r"0:\d\d", {"status": "running", "started_at": now}),
