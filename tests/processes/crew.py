@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.permissions import SYSTEM
 from config import services
@@ -198,7 +199,28 @@ def until_ended(job: Job, portal: Portal, *, hurry: bool = True) -> None:
             forget_the_dead()
         return ended(job)
 
-    wait_until(look, PATIENCE, what=f"the end of job {job.pk}")
+    try:
+        wait_until(look, PATIENCE, what=f"the end of job {job.pk}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{standing(job)}\n{portal.logs()}") from None
+
+
+def standing(job: Job) -> str:
+    """Where a job stands, for the message of a test that waited in vain."""
+    job.refresh_from_db()
+    counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
+    batches = job.batches.exclude(status="done").order_by("number")
+    return "\n".join(
+        [
+            f"{job}: {job.status}, {counts}, planned {job.planned_count}; now {timezone.now()}",
+            *(
+                f"batch {batch.number}: {batch.status}, {batch.lease_owner or 'nobody'}, "
+                f"lease to {batch.lease_expires_at}, due {batch.due_at}, {batch.attempt_count} tries"
+                for batch in batches[:20]
+            ),
+            *(f"{event.at} {event.message}" for event in job.events.order_by("-pk")[:20]),
+        ]
+    )
 
 
 def forget_the_dead() -> None:
