@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from config.prepared import Prepared
 from jobs import clock
 from jobs.durations import quantile
 from jobs.events import EventKind
@@ -29,6 +31,19 @@ STALLED_FACTOR = 2
 # A flood of one-contact runs settles many times a second; what is usual changes slowly.
 LEARN_AGAIN_AFTER = timedelta(seconds=10)
 MOST_RUNNING = 2_000
+
+
+class Learned(NamedTuple):
+    """A DurationRange's columns."""
+
+    pipeline_id: int
+    effort_level: str
+    low_seconds: float
+    high_seconds: float
+    record_low_seconds: float | None
+    record_high_seconds: float | None
+    sample_count: int
+    corrected_count: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -168,34 +183,29 @@ def usual_range(job: Job) -> Range | None:
 def usual_ranges(jobs: Iterable[Job | ListedJob]) -> dict[int, Range]:
     """The same for many jobs in at most two queries; jobs of which nothing is known are absent."""
     jobs = list(jobs)
-    pipeline_ids = {job.pipeline_id for job in jobs if job.pipeline_id}
-    learned: dict[tuple[int, str], DurationRange] = {}
-    if pipeline_ids:
-        learned = {
-            (found.pipeline_id, found.effort_level): found
-            for found in DurationRange.objects.filter(pipeline_id__in=pipeline_ids)
-        }
+    pipeline_ids = sorted({job.pipeline_id for job in jobs if job.pipeline_id})
+    found = [Learned._make(row) for row in _LEARNED.rows(pipeline_ids=pipeline_ids)]
+    learned = {(each.pipeline_id, each.effort_level): each for each in found}
     ranges = {}
     unknown = []
     for job in jobs:
-        found = learned.get((job.pipeline_id or 0, job.effort_level))
-        if found:
-            ranges[job.pk] = _of_size(found, job)
+        if known := learned.get((job.pipeline_id or 0, job.effort_level)):
+            ranges[job.pk] = _of_size(known, job)
         elif job.job_type_id:
             unknown.append(job)
-    if unknown:
-        typical = {
-            job_type.pk: Range(job_type.typical_min_seconds, job_type.typical_max_seconds)
-            for job_type in JobType.objects.filter(pk__in={job.job_type_id for job in unknown})
-            if job_type.typical_min_seconds is not None and job_type.typical_max_seconds
-        }
-        for job in unknown:
-            if job.job_type_id in typical:
-                ranges[job.pk] = typical[job.job_type_id]
+    type_ids = sorted({job.job_type_id for job in unknown if job.job_type_id})
+    typical = {
+        type_id: Range(low, high)
+        for type_id, low, high in _TYPICAL.rows(type_ids=type_ids)
+        if low is not None and high
+    }
+    for job in unknown:
+        if job.job_type_id in typical:
+            ranges[job.pk] = typical[job.job_type_id]
     return ranges
 
 
-def _of_size(found: DurationRange, job: Job | ListedJob) -> Range:
+def _of_size(found: Learned, job: Job | ListedJob) -> Range:
     low, high = sized(
         job.kind, job.total_count, (found.low_seconds, found.high_seconds),
         (found.record_low_seconds, found.record_high_seconds),
@@ -259,23 +269,14 @@ def stalled_among(
 ) -> set[int]:
     """The same for many jobs; two queries where any is long."""
     long = [job for job in jobs if _is_long(job, ranges.get(job.pk), now)]
-    paces = _paces({job.pk for job in long if job.kind == JobKind.SPINNER})
+    runs = [job.pk for job in long if job.kind == JobKind.SPINNER]
+    paces = dict(_PACES.rows(job_ids=runs))
     long = [job for job in long if _is_long(job, ranges.get(job.pk), now, paces.get(job.pk))]
-    asked = {job.project_id for job in long if job.kind not in REPORTED_KINDS}
-    paused: set[int] = set()
-    if asked:
-        projects = Project.objects.filter(pk__in=asked, paused_at__isnull=False)
-        paused = set(projects.order_by().values_list("pk", flat=True))
+    asked = sorted({job.project_id for job in long if job.kind not in REPORTED_KINDS})
+    paused = {project_id for (project_id,) in _PAUSED.rows(project_ids=asked)}
     return {
         job.pk for job in long if job.project_id not in paused or job.kind in REPORTED_KINDS
     }  # fmt: skip
-
-
-def _paces(job_ids: set[int]) -> dict[int, int]:
-    if not job_ids:
-        return {}
-    paced = Job.objects.filter(pk__in=job_ids, options__has_key="pace_per_minute")
-    return dict(paced.values_list("pk", "options__pace_per_minute"))
 
 
 def _is_long(
@@ -304,3 +305,25 @@ def stalled_ids(running: QuerySet[Job]) -> list[int]:
     )  # fmt: skip
     stalled = stalled_among(jobs, usual_ranges(jobs))
     return [job.pk for job in jobs if job.pk in stalled]
+
+
+_LEARNED = Prepared(
+    lambda pipeline_ids: DurationRange.objects.filter(pipeline_id__in=pipeline_ids).values_list(
+        *Learned._fields
+    )
+)
+_TYPICAL = Prepared(
+    lambda type_ids: JobType.objects.filter(pk__in=type_ids).values_list(
+        "pk", "typical_min_seconds", "typical_max_seconds"
+    )
+)
+_PACES = Prepared(
+    lambda job_ids: Job.objects.filter(
+        pk__in=job_ids, options__has_key="pace_per_minute"
+    ).values_list("pk", "options__pace_per_minute")
+)
+_PAUSED = Prepared(
+    lambda project_ids: Project.objects.filter(
+        pk__in=project_ids, paused_at__isnull=False
+    ).values_list("pk")
+)

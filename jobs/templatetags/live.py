@@ -25,7 +25,7 @@ ROW = (
 
 @register.inclusion_tag("components/_active_jobs_panel.html", takes_context=True)
 def active_jobs(context: dict[str, Any]) -> dict[str, Any]:
-    """The sidebar's indicator and its panel; one query."""
+    """The sidebar's indicator and its panel; two queries."""
     state = active_state(context["request"])
     jobs_url = reverse("jobs:list")
     groups = [

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from django.core.cache import cache
 from django.http import QueryDict
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.views.generic import TemplateView
 
@@ -90,6 +91,7 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
             "query": kept(params, drop=CURSORS),
             "now_ms": round(now.timestamp() * 1000),
             "can_operate": bool(self.teams_with(Right.OPERATE)),
+            "list_url": reverse("jobs:list"),
             **kwargs,
         }
         if self.get_template_names() != [self.template_name]:
@@ -192,14 +194,14 @@ class JobListView(FragmentMixin, JobSelectionMixin, TemplateView):
                 cache.set(key, found, OPTIONS_FOR_SECONDS if len(found) > 1 else 1)
             values.update(found)
         name = title_case if column == "workflow_slug" else str
-        return format_html_join(
-            "\n",
-            '<option value="{}"{}>{}</option>',
-            (
-                (value, SafeString(" selected" if value == chosen else ""), name(value))
-                for value in sorted(values)
-            ),
+        return SafeString(
+            "\n".join([_option(value, name(value), chosen) for value in sorted(values)])
         )
+
+
+def _option(value: str, name: str, chosen: str) -> str:
+    selected = " selected" if value == chosen else ""
+    return f'<option value="{escape(value)}"{selected}>{escape(name)}</option>'
 
 
 class JobUpdatesView(JobSelectionMixin, TemplateView):

@@ -78,12 +78,12 @@ def test_an_outsider_is_told_nothing(as_user, outsider, make_jobs):
     assert state_of(as_user(outsider))["totals"] == {"running": 0, "waiting": 0, "pending": 0}
 
 
-def test_it_costs_one_query(as_user, viewer, make_jobs, django_assert_max_num_queries):
+def test_it_costs_two_queries(as_user, viewer, make_jobs, django_assert_max_num_queries):
     make_jobs(30, "running")
     client = as_user(viewer)
     client.get(reverse("accounts:profile"))
-    # Session, user, memberships, projects, and this one.
-    with django_assert_max_num_queries(6):
+    # Session, user, memberships, projects, notices, and these two.
+    with django_assert_max_num_queries(7):
         client.get(reverse("accounts:profile"))
 
 

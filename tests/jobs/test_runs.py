@@ -245,7 +245,7 @@ def test_query_count_does_not_grow(
     for _ in range(4):
         run = make_run(total=30, done_count=20)
     client = as_user(viewer)
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(18):
         client.get(url(project, run))
 
 
