@@ -20,7 +20,7 @@ from accounts.permissions import admins_of
 from config.prepared import Prepared
 from jobs.execution import plan
 from jobs.execution.plan import PlanState
-from jobs.models import Agent, Job, Worker
+from jobs.models import Agent, Job, ListedJob, Worker
 from jobs.models.agents import AgentKind, is_silent
 from jobs.models.jobs import JobKind
 from jobs.querysets.keyset import COUNT_CAP
@@ -55,20 +55,18 @@ class PendingJob(NamedTuple):
 
     id: int
     team_id: int
+    project_id: int
     agent_id: int | None
     total_count: int
     cancel_requested_at: datetime | None
     scheduled_for: datetime | None
     plan_held_at: datetime | None
-    steps: list[dict[str, str]]
-    project: Pause
+    steps: list[dict[str, str]] | None
 
     @classmethod
-    def of(cls, job: Job) -> Self:
-        """`project` must be loaded."""
-        own = (getattr(job, name) for name in cls._fields[:-1])
-        pause = Pause._make(getattr(job.project, name) for name in Pause._fields)
-        return cls._make([*own, pause])
+    def of(cls, job: Job | ListedJob) -> Self:
+        steps = job.pending_steps if isinstance(job, ListedJob) else job.steps
+        return cls._make([*(getattr(job, name) for name in cls._fields[:-1]), steps])
 
 
 class LineAgent(NamedTuple):
@@ -83,12 +81,13 @@ class LineAgent(NamedTuple):
 
 @dataclass
 class TeamState:
-    """What the reasons of one team's jobs rest on; two queries, and three once a job waits for the
+    """What the reasons of one team's jobs rest on; four queries, and more once a job waits for the
     plan."""
 
     team_id: int
     has_workers: bool
     agents: Mapping[int, LineAgent]
+    paused: Mapping[int, Pause]  # by project
     kinds: frozenset[str] | None = None  # of steps that workers up can do; None: not known
 
     @cached_property
@@ -129,10 +128,13 @@ def state_of(team_id: int) -> TeamState:
     workers = [kinds for (kinds,) in _WORKERS.rows()]
     said = [kinds for kinds in workers if kinds is not None]
     kinds: frozenset[str] | None = frozenset().union(*said) if said else None
-    return TeamState(team_id, bool(workers), {agent.id: agent for agent in agents}, kinds)
+    paused = {
+        project_id: Pause._make(pause) for project_id, *pause in _PAUSED.rows(team_id=team_id)
+    }
+    return TeamState(team_id, bool(workers), {agent.id: agent for agent in agents}, paused, kinds)
 
 
-def held_back(now: datetime | Now) -> Q:
+def held_back(now: datetime) -> Q:
     """Pending, yet not in the line: paused project, a time that has not come, a plan without room."""
     return (
         Q(project__paused_at__isnull=False)
@@ -148,7 +150,7 @@ def pending_of(team_id: int) -> QuerySet[Job]:
     ).filter(status=JobStatus.PENDING)
 
 
-def in_line(team_id: int, now: datetime | Now | None = None) -> QuerySet[Job]:
+def in_line(team_id: int, now: datetime | None = None) -> QuerySet[Job]:
     """A team's pending jobs in true order: jobs never claimed go first, the oldest first."""
     now = now or timezone.now()
     return (
@@ -157,14 +159,14 @@ def in_line(team_id: int, now: datetime | Now | None = None) -> QuerySet[Job]:
 
 
 def queued(jobs: Iterable[Job], *, team_id: int, first_place: int = 1) -> list[Queued]:
-    """Places and reasons of one team's jobs, given in order; `project` must be loaded."""
+    """Places and reasons of one team's jobs, given in order."""
     now = timezone.now()
     state = state_of(team_id)
     place = first_place
     rows = []
     for job in jobs:
         is_later = bool(job.scheduled_for and job.scheduled_for > now)
-        is_held = bool(job.project.paused_at or job.plan_held_at) or is_later
+        is_held = job.project_id in state.paused or bool(job.plan_held_at) or is_later
         rows.append(
             Queued(job, 0 if is_held else place, reason(PendingJob.of(job), state, place, now))
         )
@@ -186,18 +188,22 @@ def stands_without_worker(job: Job) -> bool:
 
 
 def pending_reasons(job_ids: Collection[int]) -> dict[int, str]:
-    """The same for many jobs, by id: one query, and four for each of their teams."""
+    """The same for many jobs, by id; one query more than `reasons_of`."""
+    return reasons_of(PendingJob._make(row) for row in _PENDING.rows(job_ids=list(job_ids)))
+
+
+def reasons_of(jobs: Iterable[PendingJob]) -> dict[int, str]:
+    """By id, of jobs that Spindle dispatches: five queries for each of their teams."""
     now = timezone.now()
     by_team: dict[int, list[PendingJob]] = {}
-    for *own, name, paused_at, paused_by_name, why in _PENDING.rows(job_ids=list(job_ids)):
-        job = PendingJob._make([*own, Pause(name, paused_at, paused_by_name, why)])
+    for job in jobs:
         by_team.setdefault(job.team_id, []).append(job)
     reasons = {}
-    for team_id, jobs in by_team.items():
+    for team_id, of_team in by_team.items():
         state = state_of(team_id)
-        last = max(job.id for job in jobs)
-        before = [job_id for (job_id,) in _LINE.rows(team_id=team_id, before=last)]
-        for job in jobs:
+        line = _LINE.rows(team_id=team_id, before=max(job.id for job in of_team))
+        before = [job_id for job_id, project_id in line if project_id not in state.paused]
+        for job in of_team:
             reasons[job.id] = reason(job, state, bisect_left(before, job.id) + 1, now)
     return reasons
 
@@ -210,11 +216,10 @@ def paused_words(project: Project | Pause) -> str:
 
 
 def reason(job: PendingJob, state: TeamState, place: int, now: datetime) -> str:
-    project = job.project
     if job.cancel_requested_at:
         return "Being cancelled."
-    if project.paused_at:
-        return paused_words(project)
+    if pause := state.paused.get(job.project_id):
+        return paused_words(pause)
     if job.scheduled_for and job.scheduled_for > now:
         return f"Scheduled for {timezone.localtime(job.scheduled_for):%d %b %Y, %H:%M %Z}."
     if job.plan_held_at:
@@ -250,7 +255,7 @@ def _missing_kind(job: PendingJob, state: TeamState) -> str:
     """A kind of its steps that no worker has; "" where all are there, or nobody says."""
     if state.kinds is None:
         return ""
-    return min({step["kind"] for step in job.steps} - state.kinds, default="")
+    return min({step["kind"] for step in job.steps or []} - state.kinds, default="")
 
 
 def _of_plan(job: PendingJob, state: TeamState) -> str:
@@ -307,7 +312,14 @@ def _of_agent(agent: LineAgent, state: TeamState, where: str, now: datetime) -> 
 _PENDING = Prepared(
     lambda job_ids: Job.objects.filter(
         id__in=job_ids, status=JobStatus.PENDING, kind__in=DISPATCHED_KINDS
-    ).values_list(*PendingJob._fields[:-1], *(f"project__{name}" for name in Pause._fields))
+    ).values_list(*PendingJob._fields)
+)
+_PAUSED = Prepared(
+    lambda team_id: (
+        Project.objects.filter(team_id=team_id, paused_at__isnull=False)
+        .order_by()
+        .values_list("id", *Pause._fields)
+    )
 )
 _AGENTS = Prepared(
     lambda team_id: Agent.objects.filter(team_id=team_id).values_list(*LineAgent._fields[:-1])
@@ -323,8 +335,13 @@ _BUSY = Prepared(
     )
 )
 _WORKERS = Prepared(lambda: Worker.objects.up().values_list("step_kinds"))
+# As in_line, but of paused projects too; narrow, for it may be long.
 _LINE = Prepared(
     lambda team_id, before: (
-        in_line(team_id, Now()).filter(pk__lt=before).values_list("pk")[: COUNT_CAP + 1]
+        pending_of(team_id)
+        .filter(cancel_requested_at=None, plan_held_at=None, pk__lt=before)
+        .exclude(scheduled_for__gt=Now())
+        .order_by("pk")
+        .values_list("pk", "project_id")[: COUNT_CAP + 1]
     )
 )

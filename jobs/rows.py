@@ -11,7 +11,7 @@ from accounts.templatetags.spindle import ago_words
 from jobs import usual
 from jobs.models import Job, ListedJob
 from jobs.models.jobs import REPORTED_KINDS, JobKind
-from jobs.queueing import pending_reasons, place_first
+from jobs.queueing import DISPATCHED_KINDS, PendingJob, place_first, reasons_of
 from jobs.statuses import ACTIVE_JOB_STATUSES, Effort, JobStatus
 
 ABBREVIATIONS = frozenset({"ai", "bi", "cd", "ci", "hr", "it", "ml", "pr", "qa", "se", "ui", "ux"})
@@ -97,14 +97,15 @@ def rows_of(
 ) -> list[JobRow]:
     """At most three queries however many jobs: what is usual, what is paused.
 
-    Where some are pending, four more: why (jobs/queueing.py).
+    Where some are pending, five more a team: why (jobs/queueing.py).
     """
     jobs = list(jobs)
     now = now or timezone.now()
     running = [job for job in jobs if job.status == JobStatus.RUNNING]
     ranges = usual.usual_ranges(running) if running else {}
     stalled = usual.stalled_among(running, ranges, now=now)
-    reasons = pending_reasons([job.pk for job in jobs if job.status == JobStatus.PENDING])
+    pending = [job for job in jobs if job.status == JobStatus.PENDING]
+    reasons = reasons_of(PendingJob.of(job) for job in pending if job.kind in DISPATCHED_KINDS)
     operable = {team for team, role in roles.items() if allows(role, Right.OPERATE)}
     zone = timezone.get_current_timezone()
     return [_row(job, now, zone, operable, stalled, reasons.get(job.pk, "")) for job in jobs]

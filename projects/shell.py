@@ -4,11 +4,12 @@ Counts come from maintained numbers only.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from accounts.models import Role
 from accounts.permissions import roles_of
@@ -93,6 +94,12 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4_096)
+def _url(_prefix: str, name: str, slug: str | None) -> str:
+    """Every page has fifteen of them; to reverse them costs 0.3 ms."""
+    return reverse(name, args=[slug] if slug else [])
+
+
 def _links(
     request: HttpRequest,
     links: tuple[tuple[str, str, str, str], ...],
@@ -100,7 +107,7 @@ def _links(
 ) -> list[dict[str, Any]]:
     found = []
     for label, name, icon, key in links:
-        url = reverse(name, args=[project.slug] if project else [])
+        url = _url(get_script_prefix(), name, project.slug if project else None)
         count = project.contact_count if project and name == "projects:contacts" else None
         is_current = request.path == url or request.path.startswith(url.rstrip("/") + "/")
         found.append(

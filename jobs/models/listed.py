@@ -34,7 +34,11 @@ class _Columns(NamedTuple):
     stalled_at: datetime | None
     job_type_id: int | None
     event_count: int
+    agent_id: int | None
+    scheduled_for: datetime | None
+    plan_held_at: datetime | None
     is_resent: bool
+    pending_steps: list[dict[str, str]] | None  # None unless it is pending
 
 
 class ListedJob(_Columns, JobState):

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
+from django.db.models import Case, CharField, Count, Exists, F, JSONField, OuterRef, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Concat
 from django.db.models.lookups import BuiltinLookup
@@ -105,7 +105,9 @@ def rows_by_id(job_ids: Sequence[int]) -> list[ListedJob]:
 def columns_of(jobs: JobQuerySet) -> Any:
     """A tuple a job, as ListedJob is made of it."""
     resends = Job.objects.filter(resend_of_id=OuterRef("id"))
-    return jobs.annotate(is_resent=Exists(resends)).values_list(*ListedJob._fields)
+    steps = Case(When(status=JobStatus.PENDING, then="steps"), output_field=JSONField(null=True))
+    read = jobs.annotate(is_resent=Exists(resends), pending_steps=steps)
+    return read.values_list(*ListedJob._fields)
 
 
 def listed(rows: Iterable[tuple[Any, ...]]) -> list[ListedJob]:

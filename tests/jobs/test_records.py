@@ -120,7 +120,7 @@ def test_a_filter_costs_no_more_queries_than_the_list(
     }[name]  # fmt: skip
     client = as_user(viewer)
     listed(client, project, **params)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         listed(client, project, **params)
 
 
