@@ -13,7 +13,7 @@ from django.urls import get_resolver
 
 from config import boot
 from config.management.child import ChildCommand
-from config.serving import Serving
+from config.serving import Serving, settle_in
 
 # What a page waits for its socket (config/static/js/socket.js): to give up earlier, when a thousand
 # pages come back at once, only makes the queue longer.
@@ -42,6 +42,7 @@ class Command(ChildCommand):
             where = ["--bind", options["host"], "--port", str(options["port"])]
         if settings.ALLAUTH_TRUSTED_PROXY_COUNT:
             where.append("--proxy-headers")
+        settle_in()
         Serving().run(
             [
                 *where,
