@@ -5,23 +5,21 @@ execution. The number of records was fixed at the launch: contacts above `planni
 later and are left out; where a contact has gone, its place is filled by a skipped record.
 """
 
-from datetime import timedelta
-
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import Now
 
 from jobs import clock
-from jobs.execution import bulk
+from jobs.execution import bulk, claims
 from jobs.execution.selection import Selection
 from jobs.models import Batch, Job, Record
-from jobs.statuses import RecordStatus
+from jobs.models.jobs import JobKind
+from jobs.statuses import ACTIVE_JOB_STATUSES, RecordStatus
 
 FIRST_SLICE = 2_000  # made in the launch's own transaction; about 60 ms on PostgreSQL
 SLICE = 2_500  # 0.2 s, in which no batch begins
 LOOKAHEAD = 20_000  # so many open records are enough for any number of workers
-LEASE = timedelta(seconds=60)
 
 REMOVED = "The contact was removed before its turn came."
 
@@ -30,26 +28,40 @@ def plan_first_slice(job: Job) -> None:
     plan_slice(job, size=min(FIRST_SLICE, job.total_count))
 
 
+def is_work_due() -> bool:
+    """Whether a worker should come: there is a batch to take, or the next records are to be made.
+
+    Who was making them may have been killed, and nobody else may have anything to do.
+    """
+    return claims.due_jobs().order_by().exists() or _hungry().exists()
+
+
 def plan_next() -> bool:
     """Take one job whose open records run short and make its next slice. False: none needs it."""
-    settled = (
-        F("done_count") + F("failed_count") + F("skipped_count") + F("cancelled_count")
-        + F("uncertain_count") + F("waiting_count")
-    )  # fmt: skip
-    hungry = Job.objects.filter(
-        Q(planning_leased_until=None) | Q(planning_leased_until__lt=Now()),
-        Q(planned_count__lt=settled + LOOKAHEAD),
-        status__in=["pending", "running", "waiting"],
-        cancel_requested_at=None,
-        stop_error="",
-        planned_count__lt=F("total_count"),
-    ).order_by("last_claimed_at", "pk")
+    hungry = _hungry().order_by("last_claimed_at", "pk")
     for job_id in hungry.values_list("pk", flat=True)[:3]:
-        taken = hungry.order_by().filter(pk=job_id).update(planning_leased_until=Now() + LEASE)
+        until = Now() + claims.lease()
+        taken = hungry.order_by().filter(pk=job_id).update(planning_leased_until=until)
         if taken:
             plan_slice(Job.objects.get(pk=job_id), size=SLICE)
             return True
     return False
+
+
+def _hungry() -> "QuerySet[Job]":
+    settled = (
+        F("done_count") + F("failed_count") + F("skipped_count") + F("cancelled_count")
+        + F("uncertain_count") + F("waiting_count")
+    )  # fmt: skip
+    return Job.objects.filter(
+        Q(planning_leased_until=None) | Q(planning_leased_until__lt=Now()),
+        Q(planned_count__lt=settled + LOOKAHEAD),
+        kind=JobKind.SPINNER,
+        status__in=ACTIVE_JOB_STATUSES,
+        cancel_requested_at=None,
+        stop_error="",
+        planned_count__lt=F("total_count"),
+    )
 
 
 def plan_slice(job: Job, *, size: int) -> None:

@@ -14,8 +14,7 @@ from django.db.models.functions import Now
 
 from jobs import events
 from jobs.events import EventKind
-from jobs.execution import intents, plan_waits, remote, settle, stalls, stores, waits
-from jobs.execution.claims import due_jobs
+from jobs.execution import intents, plan_waits, planning, remote, settle, stalls, stores, waits
 from jobs.execution.hints import hint
 from jobs.execution.stopping import stop_pending_batches
 from jobs.models import Batch, Job, Worker
@@ -50,7 +49,7 @@ def _forget_workers() -> None:
 def sweep_and_hint() -> None:
     """As beat does it: pending work whose message was lost is told of again."""
     sweep()
-    if due_jobs().order_by().exists():
+    if planning.is_work_due():
         hint()
 
 

@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs import clock
-from jobs.execution import claims, parting, step_kinds, sweep
+from jobs.execution import claims, parting, planning, step_kinds, sweep
 from jobs.execution.engine import Engine
 from jobs.execution.stores import ThreadStore, steadily, was_away
 from jobs.models import Job, Worker
@@ -127,7 +127,7 @@ class WorkerProcess:
                 if time.monotonic() - swept_at > SWEEP_SECONDS:
                     swept_at = time.monotonic()
                     sweep.sweep()
-                if self._is_idle.is_set() and claims.due_jobs().order_by().exists():
+                if self._is_idle.is_set() and planning.is_work_due():
                     self._begin()
             except (DatabaseError, InterfaceError) as error:
                 was_away(error)

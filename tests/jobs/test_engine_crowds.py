@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.permissions import Actor
-from jobs.execution import claims, remote, sweep, waits
+from jobs.execution import claims, planning, remote, sweep, waits
 from jobs.execution.dispatch import approve, dispatch_workflow
 from jobs.execution.selection import Selection
 from jobs.models import Agent, Batch, IntentLog, Job, Record
@@ -239,3 +239,26 @@ def test_a_small_run_s_wait_ends_while_a_large_one_s_do(
     assert waits.resume_due() == 5 + 1
     assert large.records.filter(status="waiting").count() == 25
     assert not small.records.filter(status="waiting").exists()
+
+
+def test_records_nobody_makes_any_more_call_a_worker(
+    make_contacts: MakeContacts, make_spinner: MakeSpinner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F01: killed while it made the next ones, when no batch was left for anybody else."""
+    hints: list[int] = []
+    monkeypatch.setattr(planning, "FIRST_SLICE", 2)
+    monkeypatch.setattr(sweep, "hint", lambda: hints.append(1))
+    make_contacts(4)
+    job = launch(make_spinner())
+    Batch.objects.filter(job=job).update(due_at=Now() + timedelta(hours=1))
+    Job.objects.filter(pk=job.pk).update(planning_leased_until=Now() + timedelta(seconds=30))
+    sweep.sweep_and_hint()
+    assert hints == []
+    Job.objects.filter(pk=job.pk).update(planning_leased_until=Now() - timedelta(seconds=1))
+    sweep.sweep_and_hint()
+    assert hints == [1]
+    assert planning.plan_next()
+    Batch.objects.filter(job=job).update(due_at=Now() + timedelta(hours=1))
+    sweep.sweep_and_hint()
+    assert hints == [1]
+    assert job.records.count() == 4

@@ -212,7 +212,8 @@ def standing(job: Job) -> str:
     batches = job.batches.exclude(status="done").order_by("number")
     return "\n".join(
         [
-            f"{job}: {job.status}, {counts}, planned {job.planned_count}; now {timezone.now()}",
+            f"{job}: {job.status}, {counts}; now {timezone.now()}",
+            f"planned {job.planned_count}, being planned until {job.planning_leased_until}",
             *(
                 f"batch {batch.number}: {batch.status}, {batch.lease_owner or 'nobody'}, "
                 f"lease to {batch.lease_expires_at}, due {batch.due_at}, {batch.attempt_count} tries"
