@@ -45,6 +45,7 @@ class Moment:
         return self.original(claim, program, group, number)
 
 
+@pytest.mark.timeout(400)  # a hundred runs, also on a busy machine
 def test_a_hundred_runs_are_cancelled_at_random_moments(
     make_contacts: MakeContacts,
     make_spinner: MakeSpinner,
