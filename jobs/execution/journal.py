@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Min, Q
+from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 
 from jobs import events
@@ -217,10 +217,3 @@ def keep_as_evidence(claim: Claim, program: Program, group: Group, reason: str) 
         "they are kept as evidence.",
         payload={"fence": claim.fence},
     )  # fmt: skip
-
-
-def first_due(job_id: int) -> datetime | None:
-    found: datetime | None = Batch.objects.filter(
-        job_id=job_id, status=BatchStatus.PENDING
-    ).aggregate(first=Min("due_at"))["first"]
-    return found

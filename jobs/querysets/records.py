@@ -31,10 +31,6 @@ class RecordQuerySet(models.QuerySet["Record"]):
     def unprocessed(self) -> Self:
         return self.filter(status__in=OPEN_RECORD_STATUSES)
 
-    def stopped_at(self, step: int) -> Self:
-        """Failed or uncertain at this step (counted from 1)."""
-        return self.filter(error_step=step)
-
     def at_step(self, step: int, place: str) -> Self:
         """The records behind one number of a run's funnel: reached, passed, failed, waiting …"""
         if place == "failed":

@@ -46,16 +46,6 @@ class Dialect:
     def encoding_label(self) -> str:
         return ENCODINGS.get(self.encoding, self.encoding)
 
-    @property
-    def delimiter_label(self) -> str:
-        return DELIMITERS.get(self.delimiter, self.delimiter)
-
-
-def detect(file: BinaryIO) -> Dialect:
-    """Encoding by byte order mark, else by whether all of the file is valid UTF-8."""
-    encoding = detect_encoding(file)
-    return Dialect(encoding, detect_delimiter(file, encoding))
-
 
 def detect_encoding(file: BinaryIO) -> str:
     file.seek(0)

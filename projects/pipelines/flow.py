@@ -89,10 +89,6 @@ class Flow:
         return self.nodes[:CHAIN_LIMIT]
 
     @property
-    def chain_more(self) -> int:
-        return max(0, len(self.nodes) - CHAIN_LIMIT)
-
-    @property
     def chain_width(self) -> int:
         return max(1, len(self.chain)) * CHAIN_STEP - 8
 
